@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmfrm.config import TrainConfig
-from mmfrm.schema import ConfigError, from_dict
+from mmfrm.schema import Checked, ConfigError, from_dict, required, setting
 
 FORMAT = 1  # of job.json; raised when an older program could not read it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(Checked):
     """Base of every job. The folder it lives in is its identity; artefacts are written beside job.json."""
 
 
@@ -26,60 +26,118 @@ class Job:
 class TrainJob(Job):
     """Train a network. Writes last.ckpt and best.ckpt (resumable), model/ (to take away), events.jsonl."""
 
-    data: str  # native data-set folder (see mmfrm.data.native), or anything `mmfrm import` reads
+    data: str = required("Data set", "A native data-set folder, or anything `mmfrm import` reads.")
     config: TrainConfig = field(default_factory=TrainConfig)
-    start_from: str = ""  # model folder or checkpoint whose weights are the start
+    start_from: str = setting("", "Start from", "Model folder or checkpoint whose weights are the start.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateJob(Job):
-    """Figures of a model on one split of a data set. Writes figures.json."""
+    """Measure a model on one split of a data set. Writes figures.json."""
 
-    model: str
-    data: str
-    split: str = "test"
-    label_rule: str = "majority"
-    mapping: dict[str, str] = field(default_factory=dict)  # data-set class -> model class, "" leaves it out
+    model: str = required("Model", "Model folder (a run's model/).")
+    data: str = required("Data set", "A native data-set folder, or anything `mmfrm import` reads.")
+    split: str = setting("test", "Split", "train, val, test, or all for the three together.")
+    label_rule: str = setting(
+        "majority",
+        "Label rule",
+        "How votes become a label.",
+        choices=("majority", "argmax", "soft"),
+    )
+    mapping: dict[str, str] = setting(
+        dict, "Mapping", "Data-set class to model class, where the names differ; an empty one leaves it out."
+    )
+    flip_average: bool = setting(False, "Flip averaging", "Average each face with its mirror image.")
+    batch_size: int = setting(128, "Batch size", "Images at once.", low=1, high=4096)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictJob(Job):
     """Label images. Writes predictions.csv; says Predicted rows in order."""
 
-    model: str
-    source: str  # file, folder or zip
-    temperature: float = 1.0
-    flip_average: bool = False
-    engine: str = "auto"  # auto | torch | openvino
-    save_faces: bool = False  # also write faces.pack (encoded crops) and its offsets, for a web page to show
+    source: str = required("Source", "An image, a folder of images, or a zip.")
+    model: str = required("Model", "Model folder (a run's model/).")
+    temperature: float = setting(1.0, "Temperature", "Divides the logits: above 1 is less sure.", low=0.01)
+    flip_average: bool = setting(False, "Flip averaging", "Average each face with its mirror image.")
+    engine: str = setting(
+        "auto",
+        "Engine",
+        "auto takes the fastest that answers the same.",
+        choices=("auto", "torch", "openvino"),
+    )
+    save_faces: bool = setting(
+        False, "Save faces", "Also write faces.pack (encoded crops) and its offsets, for a web page to show."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportJob(Job):
+    """Write a model for other programs: safetensors and ONNX, and prove that ONNX answers the same."""
+
+    model: str = required("Model", "Model folder (a run's model/).")
+    data: str = setting(
+        "", "Data set", "Its test faces show what reduced precision costs; empty: no such check."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchJob(Job):
+    """Measure this machine: images a second in training and in prediction, by engine and precision."""
+
+    model: str = setting(
+        "", "Model", "Model folder; empty measures an untrained network of the paper's size."
+    )
+    seconds: float = setting(3.0, "Seconds", "How long each figure is measured.", low=0.1, high=600.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandmarksJob(Job):
+    """Train the 68-point landmark network whose features MMFRM fuses. Writes landmarks.safetensors."""
+
+    data: str = required("Faces", "A native data-set folder, or anything `mmfrm import` reads.")
+    points: str = required(
+        "Points", "An .npz with `names`, `points` (N, 68, 2) in pixels of 112×112, `found`."
+    )
+    epochs: int = setting(20, "Epochs", "Passes over the faces.", low=1, high=10_000)
+    batch_size: int = setting(64, "Batch size", "Images a step.", low=2, high=4096)
+    learning_rate: float = setting(2e-3, "Learning rate", "After warm-up.", low=1e-7, high=10.0)
+    seed: int = setting(0, "Seed", "Draws weights, order and augmentation.", low=0, high=2**31 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportJob(Job):
     """Read any supported source into a native data-set folder at `out`. Resumable; lists all it refuses."""
 
-    source: str
-    out: str
-    name: str = ""
-    layout: str = "auto"  # auto | ferplus | raf_db | fer2013 | folders | csv | images
-    max_files: int = 2_000_000
-    max_total_bytes: int = 200 * 2**30
-    max_pixels: int = 50_000_000
+    source: str = required("Source", "A zip, a folder or a CSV.")
+    out: str = required("Data-set folder", "Where the native data set is made.")
+    name: str = setting("", "Name", "Of the data set; empty: the source's.")
+    layout: str = setting(
+        "auto",
+        "Layout",
+        "auto looks and says what it found.",
+        choices=("auto", "ferplus", "raf_db", "fer2013", "folders", "csv", "images"),
+    )
+    max_files: int = setting(2_000_000, "Most files", "Refuses a larger source.", low=1)
+    max_total_bytes: int = setting(200 * 2**30, "Most bytes", "Unpacked, all together.", low=1)
+    max_pixels: int = setting(50_000_000, "Most pixels", "An image; larger ones are refused.", low=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawJob(Job):
     """Make a native data-set folder of drawn parametric faces at `out`."""
 
-    out: str
-    count: int = 3000
-    seed: int = 0
+    out: str = required("Data-set folder", "Where the native data set is made.")
+    count: int = setting(3000, "Faces", "How many.", low=30, high=10_000_000)
+    seed: int = setting(0, "Seed", "The same seed draws the same faces.", low=0, high=2**31 - 1)
 
 
 JOBS: Mapping[str, type[Job]] = {
     "train": TrainJob,
     "evaluate": EvaluateJob,
     "predict": PredictJob,
+    "export": ExportJob,
+    "landmarks": LandmarksJob,
+    "bench": BenchJob,
     "import": ImportJob,
     "draw": DrawJob,
 }

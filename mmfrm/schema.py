@@ -33,7 +33,10 @@ def setting(
     choices: Sequence[str] = (),
     rare: bool = False,
 ) -> Any:
-    """A dataclass field that knows how to explain and check itself. `rare` ones are folded in forms."""
+    """A dataclass field that knows how to explain and check itself. `rare` ones are folded in forms.
+
+    A type as default (dict, list) is called for each new object.
+    """
     metadata = {
         "title": title,
         "help": help,
@@ -42,7 +45,22 @@ def setting(
         "choices": tuple(choices),
         "rare": rare,
     }
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def required(title: str, help: str, *, choices: Sequence[str] = ()) -> Any:
+    """A dataclass field without a default: whoever makes the settings must give it."""
+    metadata = {
+        "title": title,
+        "help": help,
+        "low": None,
+        "high": None,
+        "choices": tuple(choices),
+        "rare": False,
+    }
+    return field(metadata=metadata)
 
 
 class Checked:
