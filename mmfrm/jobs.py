@@ -44,7 +44,7 @@ class EvaluateJob(Job):
         "How votes become a label.",
         choices=("majority", "argmax", "soft"),
     )
-    mapping: dict[str, str] = setting(
+    mapping: dict[str, str] = setting(  # noqa: RUF009 - it makes a field, as the others do
         dict, "Mapping", "Data-set class to model class, where the names differ; an empty one leaves it out."
     )
     flip_average: bool = setting(False, "Flip averaging", "Average each face with its mirror image.")
