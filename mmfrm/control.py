@@ -1,0 +1,68 @@
+"""How a running job is asked to stop. No torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from types import FrameType
+
+
+class Control:
+    """A wish to stop, made by a signal, a command on standard input, or the death of the parent.
+
+    A job polls `stop_requested()` between steps, leaves something resumable behind, and ends.
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._stop = threading.Event()
+
+    def stop_requested(self) -> bool:
+        """Whether the job should leave something resumable behind and end."""
+        return self._stop.is_set()
+
+    def request_stop(self, reason: str) -> None:
+        """Ask the job to end. The first reason is kept."""
+        if not self._stop.is_set():
+            self.reason = reason
+            self._stop.set()
+
+    def listen_to_signals(self) -> None:
+        """SIGTERM and SIGINT ask to stop; a second SIGINT ends the process at once."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def listen_to_commands(self, descriptor: int = 0) -> None:
+        """Read JSON commands, one a line, from standard input; its end means that the parent is gone."""
+        threading.Thread(target=self._read_commands, args=(descriptor,), daemon=True).start()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.stop_requested():
+            os._exit(128 + signal.SIGINT)  # checkpoints are replaced whole, so nothing can be torn
+        self.request_stop(f"{signal.Signals(number).name} was received")
+
+    def _read_commands(self, descriptor: int) -> None:
+        # os.read, not sys.stdin: a daemon thread blocked inside a buffered reader holds a lock that
+        # the interpreter wants when it shuts down.
+        rest = b""
+        while True:
+            try:
+                chunk = os.read(descriptor, 4096)
+            except OSError:
+                chunk = b""
+            if not chunk:
+                self.request_stop("the process that started this job is gone")
+                return
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._obey(line)
+
+    def _obey(self, line: bytes) -> None:
+        try:
+            command = json.loads(line)["do"]
+        except (ValueError, KeyError, TypeError):
+            return  # not for us: a newer parent may know more commands
+        if command == "stop":
+            self.request_stop("a stop was asked for")
