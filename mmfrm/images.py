@@ -193,7 +193,7 @@ def _is_clean_png(data: bytes) -> bool:
             return False
         position += 12 + length
         if name == b"IEND":
-            return position == size
+            return bool(position == size)
     return False
 
 
