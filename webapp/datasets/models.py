@@ -1,0 +1,103 @@
+"""Data sets, their immutable versions, and every face in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+
+from webapp.accounts.models import Owned
+from webapp.jobs.models import Job
+from webapp.uploads.models import Upload
+
+
+class Dataset(Owned):
+    """A named collection of faces."""
+
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    is_drawn = models.BooleanField(default=False)  # parametric faces, not photographs
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def folder(self) -> Path:
+        return Path(settings.DATA_DIR) / "datasets" / str(self.pk)
+
+
+class DatasetVersion(models.Model):
+    """What runs refer to. Never changes once `ready_at` is set."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    note = models.CharField(max_length=300, blank=True)  # what changed
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    ready_at = models.DateTimeField(null=True, blank=True)
+    layout = models.CharField(max_length=20, blank=True)  # what was recognised: ferplus, raf_db, …
+    classes = models.JSONField(default=list)  # names, in label order
+    vote_columns = models.JSONField(null=True, blank=True)
+    counts = models.JSONField(default=dict)  # {split: {class: n}}, "" for unlabelled
+    images = models.PositiveIntegerField(default=0)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    report = models.JSONField(default=dict)  # everything odd that the reader saw
+
+    class Meta:
+        ordering: ClassVar = ["-number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["dataset", "number"], name="one_version_a_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} v{self.number}"
+
+    @property
+    def folder(self) -> Path:
+        """The native data-set folder that jobs read."""
+        return self.dataset.folder / f"v{self.number}"
+
+
+class DatasetImport(models.Model):
+    """The job that fills a version: from an upload, or drawn."""
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="dataset_import")
+    version = models.OneToOneField(DatasetVersion, on_delete=models.CASCADE, related_name="import_job")
+    upload = models.ForeignKey(Upload, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    options = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"Import of {self.version}"
+
+
+class Sample(models.Model):
+    """One face of a version, with its label or votes. The pixels lie in a pack of the version's folder."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="samples")
+    index = models.PositiveIntegerField()
+    name = models.CharField(max_length=500)
+    split = models.CharField(max_length=8, blank=True)
+    label = models.PositiveSmallIntegerField(null=True, blank=True)
+    votes = models.JSONField(null=True, blank=True)
+    group = models.CharField(max_length=200, blank=True)
+    pack = models.CharField(max_length=200)
+    offset = models.PositiveBigIntegerField()
+    length = models.PositiveIntegerField()
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    sha256 = models.CharField(max_length=64)
+    phash = models.CharField(max_length=16, blank=True)
+    brightness = models.FloatField(default=0.0)
+    sharpness = models.FloatField(default=0.0)
+    flags = models.JSONField(default=list)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["version", "index"], name="one_sample_an_index")
+        ]
+        indexes: ClassVar = [models.Index(fields=["version", "split", "label", "index"])]
+
+    def __str__(self) -> str:
+        return self.name

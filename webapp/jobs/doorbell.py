@@ -1,0 +1,41 @@
+"""Telling others that a row has changed.
+
+Both ways may fail silently: rows are the truth, and the reaper rings again.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+
+from webapp.celery import app
+from webapp.jobs.models import Job
+
+log = logging.getLogger(__name__)
+EVERYBODY = "jobs"  # the group that hears of every job's changes of state
+
+
+def ring(queue: str) -> None:
+    """Tell the workers of a queue that something waits."""
+    try:
+        app.send_task("work", args=[queue], queue=queue, retry=False)
+    except Exception as error:
+        log.warning("no worker was told of the queue %s: %s", queue, error)
+
+
+def hint(job: Job) -> None:
+    """Tell the browsers that watch a job that there is something new. Carries no content."""
+    layer = get_channel_layer()
+    try:
+        send = async_to_sync(layer.group_send)
+        send(group_of(job.pk), {"type": "job.changed", "job": job.pk})
+        send(EVERYBODY, {"type": "job.changed", "job": job.pk})
+    except Exception as error:
+        log.warning("no browser was told of job %s: %s", job.pk, error)
+
+
+def group_of(job_id: int) -> str:
+    """The channel group of one job."""
+    return f"job.{job_id}"

@@ -1,0 +1,285 @@
+"""Everything that changes a job. Every transition is one conditional UPDATE in `move`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Min
+from django.utils import timezone
+
+from mmfrm.events import (
+    Checkpointed,
+    Event,
+    Failed,
+    Finished,
+    Predicted,
+    Progress,
+    Started,
+    StepDone,
+    Stopped,
+)
+from mmfrm.jobs import write_job
+from webapp.accounts.models import User
+from webapp.jobs import kinds
+from webapp.jobs.doorbell import hint, ring
+from webapp.jobs.models import Job, JobEvent, Worker
+
+log = logging.getLogger(__name__)
+State = Job.State
+
+
+def folder_of(job: Job) -> Path:
+    """The job folder, where its child process works."""
+    return Path(settings.DATA_DIR) / "jobs" / str(job.pk)
+
+
+# --- by people ------------------------------------------------------------------------------------
+
+
+def create(*, kind: str, queue: str, owner: User, title: str) -> Job:
+    """A queued job. Call it inside the transaction that makes the row it works for."""
+    job = Job.objects.create(kind=kind, queue=queue, owner=owner, title=title)
+    Job.objects.filter(pk=job.pk).update(position=job.pk)
+    job.position = job.pk
+    note(job, "state", {"state": State.QUEUED, "by": str(owner)})
+    transaction.on_commit(lambda: ring(queue))
+    return job
+
+
+def stop(job: Job, by: User) -> bool:
+    """Ask a job to end; it can be resumed. True if anything changed."""
+    return move(job.pk, State.STOPPED, [State.QUEUED, State.PAUSED], by=by, reason="") or move(
+        job.pk, State.STOPPING, [State.STARTING, State.RUNNING, State.PAUSING], by=by
+    )
+
+
+def pause(job: Job, by: User) -> bool:
+    """Ask a job to step aside with a checkpoint. True if anything changed."""
+    return move(job.pk, State.PAUSED, [State.QUEUED], by=by) or move(
+        job.pk, State.PAUSING, [State.STARTING, State.RUNNING], by=by
+    )
+
+
+def resume(job: Job, by: User) -> bool:
+    """Put a paused, stopped or failed job back in the queue. True if anything changed."""
+    changed = move(
+        job.pk,
+        State.QUEUED,
+        Job.RESTING,
+        by=by,
+        reason="",
+        losses=0,
+        finished_at=None,
+        queued_at=timezone.now(),
+    )
+    if changed:
+        transaction.on_commit(lambda: ring(job.queue))
+    return changed
+
+
+# --- by workers -----------------------------------------------------------------------------------
+
+
+def claim(queue: str, worker: str) -> Job | None:
+    """Take the next waiting job of a queue, or None. Two workers never get the same one."""
+    waiting = Job.objects.filter(queue=queue, state=State.QUEUED).order_by("position", "id")
+    while (candidate := waiting.first()) is not None:
+        now = timezone.now()
+        taken = move(
+            candidate.pk, State.STARTING, [State.QUEUED],
+            attempt=F("attempt") + 1, worker=worker, heartbeat_at=now, reason="", rate=0.0, seconds_left=None,
+        )  # fmt: skip
+        if taken:
+            return Job.objects.get(pk=candidate.pk)
+    return None
+
+
+def prepare(job: Job) -> Path:
+    """Write job.json for the child and answer its folder."""
+    folder = folder_of(job)
+    write_job(folder, kinds.of(job).prepare(job))
+    return folder
+
+
+def heartbeat(job: Job) -> str | None:
+    """Say that the attempt lives. Answers the row's state, or None when the job was taken away."""
+    mine = Job.objects.filter(pk=job.pk, attempt=job.attempt, state__in=Job.ACTIVE)
+    if not mine.update(heartbeat_at=timezone.now()):
+        return None
+    return mine.values_list("state", flat=True).first()
+
+
+def record(job: Job, event: Event) -> bool:
+    """Write down what the child said. False when the attempt is no longer the job's: end the child."""
+    with transaction.atomic():
+        row = (
+            Job.objects.select_for_update()
+            .filter(pk=job.pk, attempt=job.attempt, state__in=Job.ACTIVE)
+            .first()
+        )
+        if row is None:
+            return False
+        _apply(row, event)
+        if not isinstance(event, Progress | Predicted):
+            note(row, event.kind, event.payload(), key=_key(event))
+        kinds.of(row).on_event(row, event)
+        transaction.on_commit(lambda: hint(row))
+    return True
+
+
+def end(job: Job, *, last: Event | None, exit_status: str) -> None:
+    """The child is gone. `last` is its terminal event, if it said one; `exit_status` is for people."""
+    if isinstance(last, Finished):
+        _leave(job, State.FINISHED, "")
+    elif isinstance(last, Failed):
+        _leave(job, State.FAILED, last.message)
+    elif isinstance(last, Stopped):
+        _give_back(job, lost=False, why=last.reason)
+    else:
+        _give_back(job, lost=True, why=f"The process ended without a word ({exit_status}).")
+
+
+def seen(*, name: str, queue: str, host: str, pid: int, facts: dict[str, Any]) -> None:
+    """A worker says that it lives."""
+    now = timezone.now()
+    Worker.objects.update_or_create(
+        name=name,
+        defaults={"queue": queue, "host": host, "pid": pid, "facts": facts, "seen_at": now},
+        create_defaults={
+            "queue": queue,
+            "host": host,
+            "pid": pid,
+            "facts": facts,
+            "seen_at": now,
+            "started_at": now,
+        },
+    )
+
+
+# --- by the reaper --------------------------------------------------------------------------------
+
+
+def reap(now: datetime | None = None) -> int:
+    """Put back what lost its heartbeat and ring for what waits. Answers how many jobs were lost."""
+    now = now or timezone.now()
+    lost = Job.objects.filter(
+        state__in=Job.ACTIVE, heartbeat_at__lt=now - timedelta(seconds=settings.JOB_LOST_SECONDS)
+    )
+    count = 0
+    for job in lost:
+        log.warning("job %s lost its worker %s", job.pk, job.worker)
+        _give_back(job, lost=True, why=f"The worker {job.worker} is gone.")
+        count += 1
+    Worker.objects.filter(seen_at__lt=now - timedelta(days=1)).delete()
+    for queue in Job.objects.filter(state=State.QUEUED).values_list("queue", flat=True).distinct():
+        ring(queue)
+    return count
+
+
+# --- the one transition ---------------------------------------------------------------------------
+
+
+def move(
+    pk: int,
+    to: str,
+    from_states: Iterable[str],
+    *,
+    by: User | None = None,
+    attempt_is: int | None = None,
+    **changes: Any,
+) -> bool:
+    """Change a job's state if it is in one of `from_states` (and at attempt `attempt_is`). True if it was."""
+    with transaction.atomic():
+        rows = Job.objects.filter(pk=pk, state__in=list(from_states))
+        if attempt_is is not None:
+            rows = rows.filter(attempt=attempt_is)
+        if not rows.update(state=to, **changes):
+            return False
+        job = Job.objects.get(pk=pk)
+        note(job, "state", {"state": to, "reason": job.reason, "by": str(by) if by else ""})
+        transaction.on_commit(lambda: hint(job))
+    return True
+
+
+def note(job: Job, kind: str, payload: dict[str, Any], *, key: int | None = None) -> JobEvent:
+    """Append to a job's log under the next seq; an event with a key replaces the older one of that key."""
+    with transaction.atomic():
+        # The UPDATE locks the row, so two writers cannot draw the same seq.
+        Job.objects.filter(pk=job.pk).update(last_seq=F("last_seq") + 1)
+        seq, attempt = Job.objects.values_list("last_seq", "attempt").get(pk=job.pk)
+        values = {"seq": seq, "attempt": attempt, "at": timezone.now(), "payload": payload}
+        if key is None:
+            return JobEvent.objects.create(job_id=job.pk, kind=kind, **values)
+        return JobEvent.objects.update_or_create(job_id=job.pk, kind=kind, key=key, defaults=values)[0]
+
+
+def first_position(queue: str) -> float:
+    """A position before everything that waits."""
+    lowest = Job.objects.filter(queue=queue, state=State.QUEUED).aggregate(low=Min("position"))["low"]
+    return (lowest or 0.0) - 1.0
+
+
+def _key(event: Event) -> int | None:
+    match event:
+        case StepDone():
+            return event.step
+        case _ if event.kind in ("epoch", "checkpoint"):
+            return int(event.payload()["epoch"])
+        case _:
+            return None
+
+
+def _apply(job: Job, event: Event) -> None:
+    """The event's effect on the row itself. Only columns named here are written."""
+    match event:
+        case Started():
+            move(job.pk, State.RUNNING, [State.STARTING], attempt_is=job.attempt)
+            Job.objects.filter(pk=job.pk, started_at=None).update(started_at=timezone.now())
+        case Progress():
+            Job.objects.filter(pk=job.pk).update(
+                phase=event.phase, done=event.done, total=event.total, unit=event.unit, rate=event.rate,
+                seconds_left=event.seconds_left,
+            )  # fmt: skip
+        case Checkpointed():
+            Job.objects.filter(pk=job.pk).update(losses=0)
+        case Finished():
+            Job.objects.filter(pk=job.pk).update(result=event.result)
+        case _:
+            pass
+
+
+def _leave(job: Job, to: str, reason: str) -> None:
+    move(
+        job.pk, to, Job.ACTIVE, attempt_is=job.attempt,
+        reason=reason, finished_at=timezone.now(), heartbeat_at=None, rate=0.0, seconds_left=None,
+    )  # fmt: skip
+
+
+def _give_back(job: Job, *, lost: bool, why: str) -> None:
+    """A worker no longer has the job: grant what was wished of it, or put it back in the queue."""
+    rest: dict[str, Any] = {
+        "attempt_is": job.attempt,
+        "heartbeat_at": None,
+        "rate": 0.0,
+        "seconds_left": None,
+    }
+    if move(job.pk, State.PAUSED, [State.PAUSING], **rest):
+        return
+    if move(job.pk, State.STOPPED, [State.STOPPING], finished_at=timezone.now(), **rest):
+        return
+    losses = Job.objects.values_list("losses", flat=True).get(pk=job.pk) + int(lost)
+    if losses > settings.JOB_MOST_LOSSES:
+        _leave(
+            job,
+            State.FAILED,
+            f"{why} That happened {losses} times without a checkpoint between; see the log, then resume.",
+        )
+        return
+    if move(job.pk, State.QUEUED, [State.STARTING, State.RUNNING], losses=losses, reason=why, **rest):
+        transaction.on_commit(lambda: ring(job.queue))

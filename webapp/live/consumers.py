@@ -1,0 +1,110 @@
+"""Sockets. They replay rows after the last seq that the browser has, then follow hints.
+
+Reload, reconnect, late joining and a lost message are one code path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+
+from webapp.accounts.models import User
+from webapp.jobs import selectors
+from webapp.jobs.doorbell import EVERYBODY, group_of
+from webapp.jobs.models import Job
+
+NO_PERMISSION = 4403  # close codes; browsers do not reconnect after these
+COALESCE_SECONDS = 0.1  # hints that arrive within this become one message
+POLL_SECONDS = 5.0  # rows are read this often even when no hint comes: hints may be lost
+PAGE = 500  # events a message at most
+
+
+class HintedConsumer(AsyncJsonWebsocketConsumer):
+    """Waits for hints in one group, and calls `refresh` soon after each, and now and then without one."""
+
+    group: str
+
+    async def follow(self, group: str) -> None:
+        """Join and accept, then start to refresh."""
+        self.group = group
+        self.changed = asyncio.Event()
+        self.changed.set()  # the first refresh replays
+        with contextlib.suppress(OSError):  # without Redis there are no hints; polling goes on
+            await self.channel_layer.group_add(group, self.channel_name)
+        await self.accept()
+        self.following = asyncio.create_task(self._follow())
+
+    async def job_changed(self, message: dict[str, Any]) -> None:
+        """A hint came."""
+        self.changed.set()
+
+    async def disconnect(self, code: int) -> None:
+        if hasattr(self, "following"):
+            self.following.cancel()
+            with contextlib.suppress(OSError):
+                await self.channel_layer.group_discard(self.group, self.channel_name)
+
+    async def refresh(self) -> None:
+        """Send what is new."""
+        raise NotImplementedError
+
+    async def _follow(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), POLL_SECONDS)
+            self.changed.clear()
+            await self.refresh()
+            await asyncio.sleep(COALESCE_SECONDS)
+
+
+class JobConsumer(HintedConsumer):
+    """One job: `ws/jobs/7/?after=123` sends {"job": snapshot, "events": […]} from event 124 on."""
+
+    async def connect(self) -> None:
+        self.job_id = int(self.scope["url_route"]["kwargs"]["job_id"])
+        after = parse_qs(self.scope["query_string"].decode()).get("after", ["0"])[0]
+        self.seq = int(after) if after.isdigit() else 0
+        self.snapshot: dict[str, Any] = {}
+        await self.follow(group_of(self.job_id))
+
+    async def refresh(self) -> None:
+        news = await database_sync_to_async(self._news)()
+        if news is None:
+            await self.close(code=NO_PERMISSION)
+            return
+        snapshot, events = news
+        if events:
+            self.seq = events[-1]["seq"]
+        if events or snapshot != self.snapshot:
+            self.snapshot = snapshot
+            await self.send_json({"job": snapshot, "events": events})
+        if len(events) == PAGE:
+            self.changed.set()
+
+    def _news(self) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+        """Permission is asked anew each time: it may be taken away while somebody watches."""
+        user = User.objects.filter(pk=self.scope["user"].pk or 0).first()
+        job = Job.objects.filter(pk=self.job_id).first()
+        if user is None or job is None or not selectors.may_watch(user, job):
+            return None
+        return selectors.snapshot(job), selectors.events_after(self.job_id, self.seq, PAGE)
+
+
+class JobsConsumer(HintedConsumer):
+    """Every job: says {"changed": true} when any has changed, so that lists fetch themselves anew."""
+
+    async def connect(self) -> None:
+        if not self.scope["user"].is_authenticated:
+            await self.accept()
+            await self.close(code=NO_PERMISSION)
+            return
+        await self.follow(EVERYBODY)
+
+    async def refresh(self) -> None:
+        await self.send_json({"changed": True})
+        await asyncio.sleep(1.0 - COALESCE_SECONDS)  # lists need no more than one refresh a second

@@ -1,0 +1,13 @@
+"""Addresses of the sockets."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from webapp.live.consumers import JobConsumer, JobsConsumer
+
+urlpatterns = [
+    path("ws/jobs/", JobsConsumer.as_asgi()),
+    path("ws/jobs/<int:job_id>/", JobConsumer.as_asgi()),
+]
+websocket_urlpatterns = urlpatterns
