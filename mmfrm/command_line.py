@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
+import textwrap
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,8 +64,8 @@ def _add_job_command(commands: Any, kind: str, job_class: type[Job]) -> None:
     summary = (job_class.__doc__ or "").strip()
     command = commands.add_parser(
         kind,
-        help=summary.split(". ")[0],
-        description=f"{summary} Stopped by Ctrl-C or a kill, the same command goes on.",
+        help=summary.split(". ")[0].rstrip("."),
+        description=textwrap.fill(f"{summary} Stopped by Ctrl-C or a kill, the same command goes on."),
         epilog=f"Example: {EXAMPLES[kind]}\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import field, fields, is_dataclass
+from dataclasses import MISSING, Field, field, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
 T = TypeVar("T")
@@ -87,13 +87,18 @@ def from_dict(cls: type[T], data: Mapping[str, Any], prefix: str = "") -> T:
     unknown = set(data) - set(hints)
     if unknown:
         raise ConfigError(prefix + sorted(unknown)[0], "no such setting")
+    missing = [f.name for f in fields(cls) if _is_required(f) and f.name not in data]  # type: ignore[arg-type]
+    if missing:
+        raise ConfigError(prefix + missing[0], "is needed")
     values = {k: _coerce(prefix + k, hints[k], v) for k, v in data.items()}
     try:
         return cls(**values)
     except ConfigError as error:
         raise ConfigError(prefix + error.field, error.problem) from None
-    except TypeError as error:
-        raise ConfigError(prefix or cls.__name__, str(error)) from None
+
+
+def _is_required(f: Field[Any]) -> bool:
+    return f.default is MISSING and f.default_factory is MISSING
 
 
 def _coerce(name: str, hint: Any, value: Any) -> Any:
