@@ -43,11 +43,11 @@ class Pictures(Protocol):
         """Encoded bytes of one picture. Raises ImageError with the reason."""
 
 
-def open_pictures(source: str | Path, remembered: Path | None = None) -> Pictures:
+def open_pictures(source: str | Path, remembered: Path | None = None, called: str = "") -> Pictures:
     """Look into a file, a folder, a zip or a native data-set folder.
 
     `remembered`: a file that keeps a folder's listing, so that files that come and go while a job is
-    interrupted do not shift its rows. Raises JobError where there is nothing to read.
+    interrupted do not shift its rows. `called`: the name of a single image. Raises JobError where there is nothing to read.
     """
     path = Path(source)
     pictures: Pictures
@@ -61,6 +61,8 @@ def open_pictures(source: str | Path, remembered: Path | None = None) -> Picture
         pictures = ZippedPictures(path)
     else:
         pictures = FilePictures(path.parent, [path.name])
+        if called:
+            pictures.names = [printable(called)]
     if not pictures.names:
         raise JobError(f"{path} holds no files.", resumable=False)
     if len(pictures.names) > MAX_PICTURES:
