@@ -47,7 +47,8 @@ def open_pictures(source: str | Path, remembered: Path | None = None, called: st
     """Look into a file, a folder, a zip or a native data-set folder.
 
     `remembered`: a file that keeps a folder's listing, so that files that come and go while a job is
-    interrupted do not shift its rows. `called`: the name of a single image. Raises JobError where there is nothing to read.
+    interrupted do not shift its rows. `called`: the name of a single image.
+    Raises JobError where there is nothing to read.
     """
     path = Path(source)
     pictures: Pictures

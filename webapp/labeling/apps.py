@@ -3,3 +3,21 @@ from django.apps import AppConfig
 
 class LabelingConfig(AppConfig):
     name = "webapp.labeling"
+
+    def ready(self) -> None:
+        """Make labelling jobs known."""
+        from django.urls import reverse
+
+        from webapp.jobs import kinds
+        from webapp.labeling import services
+
+        kinds.register(
+            kinds.Kind(
+                name="predict",
+                queue="cpu",
+                subject=lambda job: job.label_batch,
+                url=lambda job: reverse("labeling:batch", args=[job.label_batch.pk]),
+                prepare=services.prepare,
+                on_event=services.on_event,
+            )
+        )

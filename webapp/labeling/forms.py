@@ -1,0 +1,66 @@
+"""Forms of labelling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from webapp.accounts.models import User
+from webapp.labeling import selectors
+from webapp.labeling.models import LabelBatch
+from webapp.registry.models import Model
+from webapp.uploads.models import Upload
+
+
+class BatchForm(forms.Form):
+    """Photos and the model that labels them."""
+
+    upload = forms.UUIDField(widget=forms.HiddenInput, error_messages={"required": "Drop your photos first."})
+    model = forms.ChoiceField(help_text="A model of the registry, or the best checkpoint of a finished run.")
+    name = forms.CharField(max_length=200, required=False, help_text="Empty: the name of what you dropped.")
+    flip_average = forms.BooleanField(
+        required=False,
+        label="Average with the mirror image",
+        help_text="A little more accurate, half as fast.",
+    )
+    private = forms.BooleanField(required=False, help_text="Only you and administrators see it.")
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        models = [(f"model:{m.pk}", m.name) for m in selectors.usable_models(user)]
+        runs = [(f"run:{r.pk}", f"{r.name} · {r.experiment.name}") for r in selectors.usable_runs(user)]
+        groups = [("Models", models), ("Best checkpoints of runs", runs)]
+        self.has_models = bool(models or runs)
+        self.fields["model"].choices = [(title, rows) for title, rows in groups if rows]  # type: ignore[attr-defined]
+
+    def clean_upload(self) -> Upload:
+        upload = Upload.objects.filter(pk=self.cleaned_data["upload"], owner=self.user).first()
+        if upload is None or not upload.is_finished:
+            raise forms.ValidationError("These photos have not arrived whole. Drop them again.")
+        return upload
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if isinstance(data.get("upload"), Upload) and not data.get("name"):
+            data["name"] = data["upload"].filename[:200]
+        return data
+
+
+class EditForm(forms.ModelForm[LabelBatch]):
+    """Name and privacy of a batch."""
+
+    class Meta:
+        model = LabelBatch
+        fields = ("name", "private")
+
+
+def chosen_model(form: BatchForm, user: User) -> Model:
+    """The model of a valid form; a run's best checkpoint becomes a model by being used."""
+    from webapp.registry.services import promote
+
+    kind, _, pk = form.cleaned_data["model"].partition(":")
+    if kind == "model":
+        return selectors.usable_models(user).get(pk=pk)
+    return promote(user, selectors.usable_runs(user).get(pk=pk))

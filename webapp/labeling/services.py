@@ -1,0 +1,126 @@
+"""Everything that changes label batches."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from mmfrm.events import Event, Finished, Predicted
+from mmfrm.jobs import PredictJob
+from webapp.accounts.models import User
+from webapp.jobs import services as jobs
+from webapp.jobs.models import Job
+from webapp.labeling.models import LabelBatch, Prediction
+from webapp.registry.models import Model
+from webapp.uploads.models import Upload
+
+
+@transaction.atomic
+def start_batch(
+    user: User, *, name: str, model: Model, upload: Upload, flip_average: bool, private: bool
+) -> LabelBatch:
+    """Queue the labelling of an upload. The same upload is labelled once, however often the form is sent."""
+    upload = Upload.objects.select_for_update().get(pk=upload.pk)
+    earlier = LabelBatch.objects.filter(upload=upload).first()
+    if earlier is not None:
+        return earlier
+    job = jobs.create(kind="predict", queue=Job.Queue.CPU, owner=user, title=f"Label {name}")
+    return LabelBatch.objects.create(
+        owner=user,
+        private=private,
+        name=name,
+        model=model,
+        job=job,
+        upload=upload,
+        options={"flip_average": flip_average},
+    )
+
+
+def prepare(job: Job) -> PredictJob:
+    """The batch as its child reads it. The model is copied by path: it cannot be deleted while used."""
+    batch = job.label_batch
+    return PredictJob(
+        model=str(batch.model.folder),
+        source=_source(batch),
+        filename=batch.upload.filename if batch.upload else "",
+        flip_average=bool(batch.options.get("flip_average")),
+        temperature=float(batch.model.card.get("temperature", 1.0)),
+        save_faces=True,
+    )
+
+
+def _source(batch: LabelBatch) -> str:
+    if batch.upload is None:
+        raise ValueError(f"The photos of {batch.name} are no longer here; upload them again.")
+    return str(batch.upload.path)
+
+
+def on_event(job: Job, event: Event) -> None:
+    """Keep predictions as they come; a resumed job tells old ones again, which changes nothing."""
+    match event:
+        case Predicted():
+            batch_id = LabelBatch.objects.values_list("pk", flat=True).get(job=job)
+            rows = [_prediction(batch_id, row) for row in event.rows]
+            Prediction.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
+        case Finished():
+            batch = LabelBatch.objects.select_related("upload").get(job=job)
+            if batch.upload is not None:  # the crops in faces.pack are all that is needed from now on
+                path = batch.upload.path
+                batch.upload.delete()
+                transaction.on_commit(lambda: path.unlink(missing_ok=True))
+        case _:
+            pass
+
+
+def _prediction(batch_id: int, row: dict[str, Any]) -> Prediction:
+    probabilities = row.get("probabilities")
+    label = max(range(len(probabilities)), key=probabilities.__getitem__) if probabilities else None
+    return Prediction(
+        batch_id=batch_id,
+        index=row["index"],
+        file=row["file"][:500],
+        box=row.get("box"),
+        probabilities=probabilities,
+        label=label,
+        confidence=None if label is None or probabilities is None else probabilities[label],
+        error=(row.get("error") or "")[:500],
+        offset=row.get("offset"),
+        length=row.get("length"),
+    )
+
+
+@transaction.atomic
+def edit(batch: LabelBatch, *, name: str, private: bool) -> None:
+    """Rename a batch, or hide it from the lab."""
+    batch.name, batch.private = name, private
+    batch.save(update_fields=["name", "private"])
+
+
+@transaction.atomic
+def delete(batch: LabelBatch) -> None:
+    """Delete a batch: its rows, its photos, its crops. Raises ValueError while a worker is at it."""
+    job = Job.objects.select_for_update().get(pk=batch.job_id)
+    if job.is_active:
+        raise ValueError("It is being labelled now. Stop it first.")
+    folders: list[Path] = [jobs.folder_of(job)]
+    upload = batch.upload
+    job.delete()  # the batch and its predictions go with it
+    if upload is not None:
+        folders.append(upload.path)
+        upload.delete()
+    transaction.on_commit(lambda: _remove(folders))
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        _remove_one(path)
+
+
+def _remove_one(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
