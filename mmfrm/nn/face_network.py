@@ -1,0 +1,97 @@
+"""The network that everything else uses: RGB pixels in, α and logits out."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from mmfrm.config import NetworkConfig
+from mmfrm.nn.landmark_weights import (
+    RELEASED_CONVENTION,
+    InputConvention,
+    Normalise,
+    load_landmark_weights,
+    read_landmark_weights,
+)
+from mmfrm.nn.mmfrm import MMFRM, PAPER, Proportions
+from mmfrm.nn.mobilefacenet import MobileFaceNet
+from mmfrm.schema import ConfigError
+
+SIZES = {
+    "paper": PAPER,
+    "small": Proportions(stages=(32, 64, 128, 256), landmarks=(32, 64, 128)),
+}
+
+
+class FaceNetwork(nn.Module):
+    """MMFRM with its landmark network and the normalisation of both.
+
+    A frozen landmark network is in eval mode and without gradient always, also after `train()`. With
+    fusion "none" there is no landmark network. Made with random weights: `build_network` loads what
+    the config asks for, `mmfrm.checkpoint.load_model` what was saved.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        classes: int,
+        landmark_convention: InputConvention = RELEASED_CONVENTION,
+    ) -> None:
+        super().__init__()
+        if not 2 <= classes <= 64:
+            raise ConfigError("classes", f"{classes} is not between 2 and 64")
+        self.landmarks_are_frozen = config.landmarks == "frozen"
+        self.face_input = Normalise(InputConvention())
+        self.expression = MMFRM(
+            classes,
+            SIZES[config.size].scaled(config.width),
+            fusion=config.fusion,
+            stem_norm=config.stem_norm,
+            dropout=config.dropout,
+            alpha_start=config.alpha_start,
+        )
+        self.landmark_input: Normalise | None = None
+        self.landmarks: MobileFaceNet | None = None
+        if config.fusion != "none":
+            self.landmark_input = Normalise(landmark_convention)
+            # Neither head nor the released class's unused layers: DDP wants every parameter used.
+            self.landmarks = MobileFaceNet(outputs=0, classes=0)
+            self.landmarks.requires_grad_(not self.landmarks_are_frozen)
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if self.landmarks is not None and self.landmarks_are_frozen:
+            self.landmarks.eval()
+        return self
+
+    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        # (B, 3, 112, 112) uint8, or float 0…255 -> α (B, 1), logits (B, K)
+        feature1, feature2, feature3 = self.landmark_features(rgb)
+        alpha, logits = self.expression(self.face_input(rgb), feature1, feature2, feature3)
+        return alpha, logits
+
+    def landmark_features(self, rgb: Tensor) -> tuple[Tensor | None, ...]:
+        """(B, 64, 28, 28), (B, 128, 14, 14), (B, 512, 7, 7); three times None without landmarks."""
+        if self.landmarks is None or self.landmark_input is None:
+            return None, None, None
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.landmarks_are_frozen):
+            features: tuple[Tensor, ...] = self.landmarks(self.landmark_input(rgb))
+        return features
+
+
+def build_network(config: NetworkConfig, classes: int) -> FaceNetwork:
+    """A network to train, with the landmark weights that the config asks for.
+
+    Raises mmfrm.released.CheckpointError with the remedy where they are missing: random landmark
+    features are never used unless `landmarks = "scratch"` asks for them.
+    """
+    if config.fusion == "none" or config.landmarks == "scratch":
+        return FaceNetwork(config, classes)
+    weights = read_landmark_weights(config.landmark_weights)
+    network = FaceNetwork(config, classes, weights.convention)
+    assert network.landmarks is not None  # noqa: S101 (for the type checker: fusion is not "none")
+    load_landmark_weights(network.landmarks, weights, config.landmark_weights)
+    return network
