@@ -7,10 +7,14 @@ import os
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
-from django.core.asgi import get_asgi_application
+from django import setup
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
-pages = get_asgi_application()
+setup(set_prefix=False)
+
+from webapp.uploads.streaming import PagesHandler  # noqa: E402  # needs the settings
+
+pages = PagesHandler()  # as get_asgi_application() makes it, but that uploads are read as they arrive
 
 from webapp.live.routing import websocket_urlpatterns  # noqa: E402  # needs the apps to be ready
 

@@ -177,6 +177,7 @@ UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 100 * 2**30)
 UPLOAD_QUOTA_BYTES = env.int(
     "UPLOAD_QUOTA_BYTES", 500 * 2**30
 )  # a user's unfinished and unread uploads together
+UPLOAD_KEEP_DAYS = env.float("UPLOAD_KEEP_DAYS", 7.0)  # after the last byte, before an abandoned one is swept
 DISK_RESERVE_BYTES = env.int("DISK_RESERVE_BYTES", 2**30)  # an upload never takes the last of the disk
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20  # of ordinary forms
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000

@@ -18,8 +18,9 @@ class Upload(models.Model):
     size = models.PositiveBigIntegerField()
     received = models.PositiveBigIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
-    touched_at = models.DateTimeField(auto_now=True)
+    touched_at = models.DateTimeField(auto_now_add=True)  # when bytes last came
     finished_at = models.DateTimeField(null=True, blank=True)
+    claimed_at = models.DateTimeField(null=True, blank=True)  # somebody's job owns it now
 
     def __str__(self) -> str:
         return self.filename
