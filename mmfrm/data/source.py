@@ -1,0 +1,57 @@
+"""From whatever a person names as their data to a native data-set folder. No torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from mmfrm.control import Control
+from mmfrm.data.native import is_native
+from mmfrm.events import Event, Failed, Progress
+from mmfrm.failures import JobError
+from mmfrm.jobs import ImportJob
+
+
+def default_cache_folder(source: Path) -> Path:
+    """Beside the data, or, where that may not be written, in the user's cache folder."""
+    beside = source.resolve().parent
+    if os.access(beside, os.W_OK):
+        return beside / ".face-cache"
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "mmfrm"
+
+
+def native_folder(source: Path, cache: Path, progress: Callable[[Event], None] | None = None) -> Path:
+    """The native data set of a source: itself, or one imported into the cache folder, once.
+
+    Raises JobError where the source is missing or nothing can be imported from it.
+    """
+    if is_native(source):
+        return source
+    if not source.exists():
+        raise JobError(f"{source} is not there. Name a native data-set folder, a zip, a folder or a CSV.")
+    if (source / "import.json").is_file():
+        raise JobError(f"{source} is an import that has not finished. Start the import again; it goes on.")
+    folder = cache / f"{source.stem}-{_identity(source)}"
+    if not is_native(folder):
+        _import(source, folder, progress)
+    return folder
+
+
+def _identity(source: Path) -> str:
+    """Names a source by place, size and time: a changed one is imported anew."""
+    state = source.stat()
+    text = f"{source.resolve()} {state.st_size if source.is_file() else 0} {state.st_mtime_ns}"
+    return sha256(text.encode()).hexdigest()[:12]
+
+
+def _import(source: Path, folder: Path, progress: Callable[[Event], None] | None) -> None:
+    from mmfrm.data.ingest import ingest
+
+    for event in ingest(folder, ImportJob(source=str(source), out=str(folder)), Control()):
+        if isinstance(event, Failed):
+            raise JobError(event.message, resumable=event.resumable)
+        if progress is not None and isinstance(event, Progress):
+            progress(event)
