@@ -48,7 +48,7 @@ class BatchForm(forms.Form):
         return data
 
 
-class EditForm(forms.ModelForm[LabelBatch]):
+class EditForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs only
     """Name and privacy of a batch."""
 
     class Meta:
