@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -15,6 +14,7 @@ from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.labeling.models import LabelBatch, Prediction
 from webapp.registry.models import Model
+from webapp.uploads import services as uploads
 from webapp.uploads.models import Upload
 
 
@@ -27,6 +27,7 @@ def start_batch(
     earlier = LabelBatch.objects.filter(upload=upload).first()
     if earlier is not None:
         return earlier
+    uploads.claim(user, upload.pk)
     job = jobs.create(kind="predict", queue=Job.Queue.CPU, owner=user, title=f"Label {name}")
     return LabelBatch.objects.create(
         owner=user,
@@ -68,9 +69,7 @@ def on_event(job: Job, event: Event) -> None:
         case Finished():
             batch = LabelBatch.objects.select_related("upload").get(job=job)
             if batch.upload is not None:  # the crops in faces.pack are all that is needed from now on
-                path = batch.upload.path
-                batch.upload.delete()
-                transaction.on_commit(lambda: path.unlink(missing_ok=True))
+                uploads.discard(batch.upload)
         case _:
             pass
 
@@ -105,22 +104,8 @@ def delete(batch: LabelBatch) -> None:
     job = Job.objects.select_for_update().get(pk=batch.job_id)
     if job.is_active:
         raise ValueError("It is being labelled now. Stop it first.")
-    folders: list[Path] = [jobs.folder_of(job)]
-    upload = batch.upload
+    folder, upload = jobs.folder_of(job), batch.upload
     job.delete()  # the batch and its predictions go with it
     if upload is not None:
-        folders.append(upload.path)
-        upload.delete()
-    transaction.on_commit(lambda: _remove(folders))
-
-
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
-        _remove_one(path)
-
-
-def _remove_one(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+        uploads.discard(upload)
+    transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))

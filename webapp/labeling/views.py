@@ -144,7 +144,8 @@ def _faces(request: HttpRequest, row: LabelBatch, filters: selectors.FaceFilter)
     for p in page:
         ranked = sorted(zip(classes, p.probabilities or [], strict=False), key=lambda pair: -pair[1])
         shown.append({"row": p, "name": classes[p.label] if p.label is not None else "", "ranked": ranked})
-    return {"page": page, "shown": shown, "classes": classes}
+    views = (("grid", "layout-grid"), ("table", "table"))
+    return {"page": page, "shown": shown, "classes": classes, "views": views, "placeholders": range(12)}
 
 
 class _Echo:

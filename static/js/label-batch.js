@@ -1,0 +1,43 @@
+// One label batch: the summary chart, and the faces that come in while the job runs.
+import { draw, expressionColour } from "./charts.js";
+import { follow } from "./live.js";
+
+const page = document.querySelector("[data-batch]");
+const REFRESH_MS = 2000;
+let seen = -1;
+let pending = 0;
+
+function drawCounts() {
+  const data = document.getElementById("class-counts");
+  const chart = document.getElementById("class-chart");
+  if (!data || !chart) return;
+  const counts = JSON.parse(data.textContent);
+  const trace = {
+    type: "bar",
+    x: counts.map((c) => c.name),
+    y: counts.map((c) => c.count),
+    marker: { color: counts.map((c) => expressionColour(c.name)) },
+    hovertemplate: "%{x}: %{y} faces<extra></extra>",
+  };
+  draw(chart, [trace], { showlegend: false, yaxis: { title: { text: "Faces" } } });
+}
+
+function refresh() {
+  pending = 0;
+  window.htmx.trigger("#faces", "refresh");
+}
+
+document.body.addEventListener("htmx:afterSettle", (event) => {
+  if (event.target.id === "faces") drawCounts();
+});
+drawCounts();
+
+if (page?.dataset.live === "true") {
+  follow(page.dataset.batch, {
+    onSnapshot(job) {
+      const news = job.done !== seen || job.state === "finished";
+      seen = job.done;
+      if (news && !pending) pending = setTimeout(refresh, job.state === "finished" ? 0 : REFRESH_MS);
+    },
+  });
+}
