@@ -48,7 +48,7 @@ def announce(client: Client, size: int, name: str = "faces.zip") -> Response:
 def made(client: Client, size: int, name: str = "faces.zip") -> str:
     response = announce(client, size, name)
     assert response.status_code == HTTPStatus.CREATED
-    return response["Location"].removeprefix("http://testserver")
+    return str(response["Location"]).removeprefix("http://testserver")
 
 
 def send(client: Client, url: str, data: bytes, offset: int) -> Response:
