@@ -1,4 +1,4 @@
-"""Weights saved by the released program, or by others who trained a 68-point MobileFaceNet, in our modules."""
+"""Weights saved by the released program, or by others who train a 68-point MobileFaceNet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NESTS = ("state_dict", "model_state_dict", "model", "net", "weights")
 
 
 class CheckpointError(JobError):
-    """A file of weights is torn, foreign, or does not fit; the text names the file or entry and the remedy."""
+    """A file of weights is torn, foreign, or does not fit; the text names it and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def read_released(path: Path) -> dict[str, Tensor]:
 
 
 def plain_state_dict(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Tensors by name, dug out of nests like {'epoch': …, 'state_dict': …} and without DataParallel's prefix."""
+    """Tensors by name, out of nests like {'epoch': …, 'state_dict': …}, without DataParallel's prefix."""
     for nest in NESTS:
         if isinstance(content.get(nest), Mapping):
             return plain_state_dict(content[nest])
