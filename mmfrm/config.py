@@ -162,6 +162,14 @@ class OptimConfig(Checked):
     gamma: float = setting(
         0.9, "Decay", "Factor an epoch (exponential) or a plateau.", low=0.01, high=1.0, rare=True
     )
+    plateau_epochs: int = setting(
+        3,
+        "Patience of the plateau",
+        "Epochs without a better figure before the rate decays (plateau).",
+        low=1,
+        high=1000,
+        rare=True,
+    )
     warmup_steps: int = setting(
         200, "Warm-up steps", "The learning rate rises from 0 over these.", low=0, high=100_000
     )

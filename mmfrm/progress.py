@@ -21,18 +21,19 @@ class Meter:
         *,
         unit: str = "images",
         phase: str = "",
+        done: int = 0,
         every: float = 0.5,
         window: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.done = 0
+        self.done = done  # of an earlier attempt: it does not count for the rate
         self.total = total
         self.unit = unit
         self.phase = phase
         self._every = every
         self._window = window
         self._clock = clock
-        self._marks: deque[tuple[float, int]] = deque([(clock(), 0)])
+        self._marks: deque[tuple[float, int]] = deque([(clock(), done)])
         self._said_at = clock()
 
     def add(self, units: int) -> None:

@@ -31,14 +31,14 @@ FINISHED, FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 3  # exit codes; 3 can be resu
 # Kind of job -> module and function: (folder, job, control) -> Iterator[Event]. Imported when run, so
 # that an import child, which needs no torch, starts fast and stays small.
 WORK = {
-    "train": "mmfrm.train:train_job",
-    "evaluate": "mmfrm.evaluate:evaluate_job",
+    "train": "mmfrm.train:train",
+    "evaluate": "mmfrm.evaluate:evaluate",
     "predict": "mmfrm.predict:predict",
     "export": "mmfrm.export:export",
     "landmarks": "mmfrm.landmarks:train_landmarks",
     "bench": "mmfrm.bench:bench",
-    "import": "mmfrm.data.ingest:ingest_job",
-    "draw": "mmfrm.data.drawn:draw_job",
+    "import": "mmfrm.data.ingest:ingest",
+    "draw": "mmfrm.data.drawn:draw",
 }
 
 LOCK_PATIENCE = 30.0  # seconds to wait for a predecessor that is just ending

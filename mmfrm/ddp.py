@@ -1,0 +1,146 @@
+"""Several processes on one global batch: `torchrun --nproc-per-node 2 -m mmfrm run FOLDER`.
+
+Each process takes every world-th image of each global batch; gradients are averaged by torch's
+DistributedDataParallel, norm statistics and epoch statistics are those of the global batch, and only
+rank 0 reads commands, writes files and is heard. So the loss curve is that of one process.
+
+torch's SyncBatchNorm needs CUDA. On other devices `SyncedBatchNorm` does the same with two all-reduces,
+so that the CPU test (gloo) checks the very arithmetic that several GPUs rely on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process's place among those that train together; alone, it is rank 0 of 1."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this process writes files and events."""
+        return self.rank == 0
+
+    def part_of(self, positions: Any) -> Any:
+        """This process's images of a global batch."""
+        return positions[self.rank :: self.world]
+
+    def wrap(self, network: nn.Module, device: torch.device) -> nn.Module:
+        """The network as its forward pass is called in training: gradients are averaged over processes."""
+        if self.world == 1:
+            return network
+        ids = [device.index] if device.type == "cuda" else None
+        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+
+    def agree(self, *wishes: bool) -> tuple[bool, ...]:
+        """Rank 0's view, or any process's wish: every process gets the same answer, at the same step."""
+        if self.world == 1:
+            return wishes
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        flags = torch.tensor([float(w) for w in wishes], device=device)
+        dist.all_reduce(flags, dist.ReduceOp.MAX)
+        return tuple(bool(f) for f in flags.tolist())
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.world > 1:
+            dist.barrier()
+
+
+@contextmanager
+def group(device: torch.device) -> Iterator[Group]:
+    """The group of a `torchrun`, set up and torn down; a group of one without it."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Group()
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Group(rank=dist.get_rank(), world=world)
+    finally:
+        dist.destroy_process_group()
+
+
+def synchronize_norms(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network with every trained batch norm looking at the global batch."""
+    if device.type == "cuda":
+        synced: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return synced
+    for name, child in network.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(network, name, _synced(child))
+        else:
+            synchronize_norms(child, device)
+    return network
+
+
+class SyncedBatchNorm(nn.BatchNorm2d):
+    """Batch norm over the images of all processes, on any device and backend. In eval mode, as usual."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        # (b, C, H, W) of each process -> the same
+        if not self.training:
+            return super().forward(x)
+        wide = x.float()
+        count = torch.full((1,), float(x.numel() // x.shape[1]), device=x.device)
+        sums = torch.cat([wide.sum((0, 2, 3)), count])
+        total = _sum_over_processes(sums)
+        mean = total[:-1] / total[-1]
+        centred = wide - mean[None, :, None, None]
+        # Two passes, as torch does: E[x²] − E[x]² loses what matters where the mean is large.
+        squares = _sum_over_processes((centred * centred).sum((0, 2, 3)))
+        variance = squares / total[-1]
+        self._remember(mean.detach(), variance.detach(), total[-1].detach())
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return (centred * scale[None, :, None, None] + self.bias[None, :, None, None]).to(x.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        momentum = 0.1 if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance * count / (count - 1), momentum)
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """All-reduce whose gradient is all-reduced too: every process's loss depends on the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
+def _sum_over_processes(values: Tensor) -> Tensor:
+    total: Tensor = _SumOverProcesses.apply(values)  # type: ignore[no-untyped-call]
+    return total
+
+
+def _synced(norm: nn.BatchNorm2d) -> SyncedBatchNorm:
+    synced = SyncedBatchNorm(norm.num_features, eps=norm.eps, momentum=norm.momentum)
+    synced.load_state_dict(norm.state_dict())
+    synced.weight.requires_grad_(norm.weight.requires_grad)
+    synced.bias.requires_grad_(norm.bias.requires_grad)
+    return synced.to(norm.weight.device).train(norm.training)

@@ -1,0 +1,81 @@
+"""What a training says while an epoch runs: at most twice a second, and without waiting for the device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from mmfrm.events import Progress, StepDone
+from mmfrm.failures import JobError
+from mmfrm.learner import Outcome
+from mmfrm.progress import Meter
+
+
+class Pulse:
+    """Gathers the steps since it last spoke.
+
+    Losses stay on the device until then: reading one makes the host wait for it.
+    """
+
+    def __init__(self, images: int, later_images: float, *, phase: str, done: int = 0) -> None:
+        self._meter = Meter(images, phase=phase, done=done)
+        self._later_images = later_images  # after this epoch, for the time left of the whole run
+        self._loss: Tensor | None = None
+        self._norm: Tensor | None = None
+        self._steps = 0
+        self._learning_rate = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Images a second, over the last seconds."""
+        return self._meter.rate
+
+    def beat(self, outcome: Outcome, images: int) -> None:
+        """Count one step and its images."""
+        loss, norm = outcome.parts.total.detach(), outcome.gradient_norm
+        self._loss = loss if self._loss is None else self._loss + loss
+        self._norm = norm if self._norm is None else self._norm + norm
+        self._learning_rate = outcome.learning_rate
+        self._steps += 1
+        self._meter.add(images)
+
+    def is_due(self) -> bool:
+        """Whether it is time to speak again."""
+        return self._meter.is_due()
+
+    def say(self, step: int, epoch: int) -> Iterator[StepDone | Progress]:
+        """The steps since the last time, up to `step`, then how far the epoch is.
+
+        Raises JobError where the loss is no longer a number.
+        """
+        if self._loss is not None and self._norm is not None:
+            loss = self._finite_loss() / self._steps
+            norm = float(self._norm) / self._steps
+            self._loss = self._norm = None
+            self._steps = 0
+            yield StepDone(
+                step=step,
+                epoch=epoch,
+                loss=loss,
+                learning_rate=self._learning_rate,
+                gradient_norm=norm,
+                images_per_second=self._meter.rate,
+            )
+        yield self._meter.say(round(self._later_images))
+
+    def require_finite(self) -> None:
+        """Raise JobError where the loss is no longer a number: such weights must not be saved."""
+        if self._loss is not None:
+            self._finite_loss()
+
+    def _finite_loss(self) -> float:
+        loss = float(self._loss) if self._loss is not None else 0.0
+        if not math.isfinite(loss):
+            raise JobError(
+                "The loss is no longer a number (NaN or infinite). Lower optim.learning_rate, lengthen "
+                "optim.warmup_steps, clip gradients (optim.gradient_clip), or set runtime.precision to fp32. "
+                "The last checkpoint is from before, and the run can go on from it."
+            )
+        return loss

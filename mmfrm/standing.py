@@ -1,0 +1,170 @@
+"""Where a run stands, and what it keeps: the state beside the learner's, the best model, its checks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmfrm.checkpoint import save_model
+from mmfrm.config import TrainConfig, difference
+from mmfrm.data import Faces, FaceSplit
+from mmfrm.events import EpochEnd, Notice
+from mmfrm.failures import JobError
+from mmfrm.schema import from_dict
+
+MODEL = "model"  # folder of the best epoch's weights, inside the job folder
+HEADLINE = ("accuracy", "accuracy_low", "accuracy_high", "mean_class_accuracy", "macro_f1", "loss")
+FREE_TO_CHANGE = ("runtime.", "optim.patience")  # settings that a resumed run may have changed
+
+Positions = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass
+class Standing:
+    """Where a run is. With the learner's state, all that is needed to go on exactly."""
+
+    epoch: int = 0  # in progress
+    batch: int = 0  # batches of it done
+    seconds: float = 0.0  # spent learning in it
+    best: float | None = None  # of the chosen figure; larger is better
+    best_epoch: int = -1
+    last_epoch_end: dict[str, Any] | None = None  # payload of the event
+    history: list[dict[str, Any]] = field(default_factory=list)  # headline figures, an entry an epoch
+    best_val: dict[str, Any] = field(default_factory=dict)
+    test: dict[str, Any] | None = None
+
+    def is_better(self, figure: float) -> bool:
+        """Whether a figure beats the best so far; the first always does."""
+        return self.best is None or figure > self.best
+
+    def turn_page(self, end: EpochEnd, figure: float) -> None:
+        """An epoch has ended with this figure; the next one is in progress."""
+        if self.is_better(figure):
+            self.best, self.best_epoch, self.best_val = figure, end.epoch, _headline(end.val)
+        self.last_epoch_end = end.payload()
+        self.history.append({"epoch": end.epoch, "train": _headline(end.train), "val": _headline(end.val)})
+        self.epoch, self.batch, self.seconds = end.epoch + 1, 0, 0.0
+
+    def headline(self) -> dict[str, Any]:
+        """What a finished run says first."""
+        test = {"test": _headline(self.test)} if self.test is not None else {}
+        return {"best_epoch": self.best_epoch, "epochs": self.epoch, "val": self.best_val, **test}
+
+
+def _headline(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: figures.get(name) for name in HEADLINE}
+
+
+def in_batches(positions: Positions, size: int, world: int = 1) -> list[Positions]:
+    """Global batches of an epoch. A last one with less than two images a process is left out.
+
+    Norms over one image of small maps are noise, and a process must not stay without any.
+    """
+    batches = [positions[i : i + size] for i in range(0, len(positions), size)]
+    if len(batches) > 1 and len(batches[-1]) < 2 * world:
+        batches.pop()
+    return batches
+
+
+def require_split(faces: Faces, name: str) -> FaceSplit:
+    """A split that a training needs. Raises JobError where the data set has no image for it."""
+    if name not in faces.splits:
+        raise JobError(
+            f"The data set has no labelled {name} image, which a training needs. Look at what its import "
+            "reported, or choose another label rule.",
+            resumable=False,
+        )
+    return faces.splits[name]
+
+
+def class_counts(split: FaceSplit, classes: Sequence[str]) -> Tensor:
+    """Images a class (K,) of the training part, of soft labels their sums.
+
+    Raises JobError where a class has none: it could never be learned, and its weight would be infinite.
+    """
+    targets = split.targets
+    if targets.is_floating_point():
+        counts = targets.sum(0)
+    else:
+        counts = torch.bincount(targets, minlength=len(classes)).float()
+    empty = [name for name, count in zip(classes, counts.tolist(), strict=True) if count == 0]
+    if empty:
+        raise JobError(
+            f"No training image shows {', '.join(empty)}. Choose another label rule or a larger share of "
+            "the training part, or leave the class out of the data set.",
+            resumable=False,
+        )
+    return counts
+
+
+def keep_model(
+    folder: Path, network: nn.Module, faces: Faces, config: TrainConfig, standing: Standing
+) -> None:
+    """Write the best epoch's model folder; the one before it stays until the new one is whole."""
+    card = {
+        "epoch": standing.best_epoch,
+        "val": standing.best_val,
+        "test": None if standing.test is None else _headline(standing.test),
+        "training": asdict(config),
+        "data_fingerprint": faces.fingerprint,
+    }
+    part, there, old = folder / (MODEL + ".part"), folder / MODEL, folder / (MODEL + ".old")
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    save_model(part, network, classes=faces.classes, config=config.network, card=card)
+    if there.exists():
+        there.rename(old)
+    part.rename(there)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def kept_epoch(folder: Path) -> int:
+    """The epoch of the model folder; -1 where there is none."""
+    try:
+        return int(json.loads((folder / MODEL / "model.json").read_text())["card"]["epoch"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1
+
+
+def require_same_run(state: dict[str, Any], config: TrainConfig, fingerprint: str) -> None:
+    """Raise JobError where a checkpoint is of another run: other data, or other settings that matter."""
+    if state["data_fingerprint"] != fingerprint:
+        raise JobError(
+            "The data set has changed since the checkpoint was written. Bring back the one it began with, "
+            "or start a new run.",
+            resumable=False,
+        )
+    changes = difference(from_dict(TrainConfig, state["config"]), config)
+    forbidden = {name: pair for name, pair in changes.items() if not name.startswith(FREE_TO_CHANGE)}
+    if forbidden:
+        text = "; ".join(f"{name} was {a} and is {b}" for name, (a, b) in forbidden.items())
+        raise JobError(
+            f"The checkpoint was made with other settings ({text}). Start a new run.", resumable=False
+        )
+
+
+def collapse_notices(end: EpochEnd, classes: Sequence[str]) -> Iterator[Notice]:
+    """Say it when the network has stopped to tell faces apart, and what helps."""
+    remedy = (
+        "Lower optim.learning_rate, lengthen optim.warmup_steps, or raise network.alpha_start "
+        "(2 works well with network.stem_norm)."
+    )
+    alpha = end.val.get("alpha_mean")
+    if alpha is not None and alpha < 0.02:
+        yield Notice(
+            level="warning", text=f"α has fallen to {alpha:.3f}, which silences every answer. {remedy}"
+        )
+        return
+    answers = np.asarray(end.val["confusion"]).sum(0)
+    if np.count_nonzero(answers) == 1 and len(classes) > 1:
+        answer = classes[int(answers.argmax())]
+        text = f"Every validation face is answered with {answer}. If this stays so: {remedy}"
+        yield Notice(level="warning", text=text)

@@ -1,0 +1,345 @@
+"""A training, as a generator of events. Whoever asks for no more events has stopped it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmfrm.checkpoint import load_model
+from mmfrm.control import Control
+from mmfrm.data import Faces, open_faces
+from mmfrm.data.sampling import order
+from mmfrm.ddp import Group, group
+from mmfrm.evaluate import View, measure
+from mmfrm.events import Checkpointed, EpochEnd, Evaluated, Event, Finished, Notice, Started, Stopped
+from mmfrm.jobs import TrainJob
+from mmfrm.learner import Learner, Outcome
+from mmfrm.meanwhile import meanwhile
+from mmfrm.nn import build_network
+from mmfrm.pulse import Pulse
+from mmfrm.resume import LAST, restore_checkpoint, save_checkpoint
+from mmfrm.runtime import Runtime, prepare, set_seed
+from mmfrm.standing import (
+    MODEL,
+    Positions,
+    Standing,
+    class_counts,
+    collapse_notices,
+    in_batches,
+    keep_model,
+    kept_epoch,
+    require_same_run,
+    require_split,
+)
+from mmfrm.starting_point import load_start
+from mmfrm.statistics import SplitStatistics
+
+FORWARD_COST = 0.35  # of an image only looked at, in images learned from: for the time left
+SAVING_SHARE = 0.05  # checkpoints within an epoch may take at most this share of the time
+AGREE_EVERY = 10  # steps between the questions whether any of several processes wants to stop
+
+
+def train(folder: Path, job: TrainJob, control: Control) -> Iterator[Event]:
+    """Do, or go on with, a TrainJob. Raises JobError with the remedy where it cannot."""
+    runtime = prepare(job.config.runtime)
+    faces = yield from meanwhile(partial(open_faces, job.data, job.config.data))
+    with group(runtime.device) as processes:
+        training = Training(folder, job, faces, control=control, runtime=runtime, processes=processes)
+        yield from training.events()
+
+
+class Training:
+    """One run: its data, its learner, and where it stands."""
+
+    def __init__(
+        self,
+        folder: Path,
+        job: TrainJob,
+        faces: Faces,
+        *,
+        control: Control,
+        runtime: Runtime,
+        processes: Group,
+    ) -> None:
+        self._folder, self._job, self._config = folder, job, job.config
+        self._control, self._runtime, self._processes = control, runtime, processes
+        set_seed(job.config.runtime.seed)
+        self._faces = faces
+        self._train, self._val = require_split(faces, "train"), require_split(faces, "val")
+        counts = class_counts(self._train, self._faces.classes)
+        network = build_network(job.config.network, len(self._faces.classes))
+        self._notices = list(runtime.notes)
+        if job.start_from:
+            self._notices.append(load_start(network, Path(job.start_from)))
+        self._learner = Learner(
+            network,
+            job.config,
+            runtime=runtime,
+            processes=processes,
+            class_counts=counts,
+            steps_per_epoch=len(self._batches(0)),
+        )
+        self._standing = Standing()
+        self._statistics, self._norms = self._fresh_figures()
+        self._train_rate = 0.0
+        self._saved_at, self._saving_seconds = time.monotonic(), 0.0
+
+    def events(self) -> Iterator[Event]:
+        """Everything that happens until the run is finished or stopped."""
+        resumed = self._restore()
+        yield Started(resumed=resumed, facts=self._facts())
+        yield from (Notice(text=text, level="warning") for text in self._notices)
+        if self._standing.last_epoch_end is not None:
+            # Whoever lost it with the killed process needs it; whoever has it replaces it by itself.
+            yield EpochEnd(**self._standing.last_epoch_end)
+        while not self._is_over():
+            if not (yield from self._epoch()):
+                yield Stopped(reason=self._control.reason)
+                return
+        yield from self._finish()
+
+    def _is_over(self) -> bool:
+        standing, optim = self._standing, self._config.optim
+        out_of_patience = 0 < optim.patience <= standing.epoch - 1 - standing.best_epoch
+        return standing.epoch >= optim.epochs or out_of_patience
+
+    def _epoch(self) -> Generator[Event, None, bool]:
+        """Learn from every training image, validate, checkpoint. False where it was stopped."""
+        if not (yield from self._learn()):
+            return False
+        val = self._new_statistics()
+        if not (yield from self._measure(self._learner.answering, "val", val, "validating")):
+            yield self._save()
+            return False
+        end = self._epoch_end(self._gathered().figures(), val.figures())
+        self._turn_page(end)
+        # The checkpoint comes first and holds the EpochEnd: a process killed between the two says it
+        # again when it goes on, so that an epoch is neither lost nor done twice.
+        checkpointed = self._save()
+        yield end
+        yield checkpointed
+        if end.best:
+            yield self._keep_model()
+        yield from collapse_notices(end, self._faces.classes)
+        return True
+
+    def _learn(self) -> Generator[Event, None, bool]:
+        """The rest of the epoch's steps. False where it was stopped."""
+        standing = self._standing
+        batches = self._batches(standing.epoch)
+        done = sum(map(len, batches[: standing.batch]))
+        pulse = Pulse(sum(map(len, batches)), self._images_after(), phase=self._phase("training"), done=done)
+        for positions in batches[standing.batch :]:
+            started = time.monotonic()
+            pulse.beat(self._step(positions), len(positions))
+            standing.batch += 1
+            if pulse.is_due() or standing.batch == len(batches):
+                yield from pulse.say(self._learner.step_count - 1, standing.epoch)
+            standing.seconds += time.monotonic() - started
+            stop, save = self._wishes()
+            if stop or save:
+                pulse.require_finite()
+                yield self._save()
+            if stop:
+                return False
+        self._train_rate = pulse.rate
+        return True
+
+    def _step(self, positions: Positions) -> Outcome:
+        """One optimizer step on this process's part of a global batch."""
+        mine = self._processes.part_of(positions)
+        images, targets = self._train.batch(mine)
+        share = len(mine) * self._processes.world / len(positions)
+        outcome = self._learner.step(images, targets, share=share, rfloss_active=self._rfloss_active())
+        self._statistics.update(outcome.logits, outcome.targets, outcome.alpha, outcome.parts)
+        self._norms += outcome.gradient_norm.nan_to_num(posinf=0.0)  # fp16 skips a step now and then
+        return outcome
+
+    def _measure(
+        self, network: nn.Module, split: str, statistics: SplitStatistics, phase: str
+    ) -> Generator[Event, None, bool]:
+        progress = measure(
+            network,
+            [View.whole(self._faces.splits[split])],
+            statistics,
+            self._learner.criterion,
+            runtime=self._runtime,
+            control=self._control,
+            batch_size=max(self._config.optim.batch_size, 64) // self._processes.world,
+            processes=self._processes,
+            rfloss_active=self._rfloss_active(),
+            phase=self._phase(phase),
+        )
+        later = self._images_after() / self._train_rate if self._train_rate else 0.0
+        while True:
+            try:
+                event = next(progress)
+            except StopIteration as end:
+                return bool(end.value)
+            yield dataclasses.replace(event, seconds_left=(event.seconds_left or 0.0) + later)
+
+    def _epoch_end(self, train: dict[str, Any], val: dict[str, Any]) -> EpochEnd:
+        standing = self._standing
+        batches = self._batches(standing.epoch)
+        return EpochEnd(
+            epoch=standing.epoch,
+            step=self._learner.step_count,
+            train=train,
+            val=val,
+            learning_rate=self._learner.schedule.rate(self._learner.step_count - 1),
+            gradient_norm=float(self._norms) / len(batches),
+            images_per_second=sum(map(len, batches)) / max(standing.seconds, 1e-9),
+            seconds=standing.seconds,
+            memory_bytes=self._runtime.memory_bytes(),
+            best=standing.is_better(self._figure(val)),
+        )
+
+    def _figure(self, val: dict[str, Any]) -> float:
+        """The validation figure that chooses the best epoch; larger is better."""
+        value = val[self._config.optim.select_by]
+        if value is None or not math.isfinite(value):
+            return -math.inf
+        return -value if self._config.optim.select_by == "loss" else float(value)
+
+    def _turn_page(self, end: EpochEnd) -> None:
+        """The next epoch is the one in progress."""
+        figure = self._figure(end.val)
+        self._standing.turn_page(end, figure)
+        self._learner.schedule.epoch_ended(figure)
+        self._statistics, self._norms = self._fresh_figures()
+
+    def _finish(self) -> Iterator[Event]:
+        """Open the test split, once, with the best epoch's weights."""
+        standing = self._standing
+        self._processes.wait()  # until rank 0 has written the model
+        if "test" in self._faces.splits and standing.test is None:
+            network = load_model(self._folder / MODEL).network
+            self._runtime.place(network)
+            test = self._new_statistics()
+            if not (yield from self._measure(network, "test", test, "testing")):
+                yield Stopped(reason=self._control.reason)
+                return
+            standing.test = test.figures()
+            if self._processes.speaks:
+                keep_model(self._folder, network, self._faces, self._config, standing)
+            self._save()
+        if standing.test is not None:
+            yield Evaluated(split="test", figures=standing.test)
+        yield Finished(result={"model": MODEL, **standing.headline()})
+
+    # --- what is kept on the disk ------------------------------------------------------------------
+
+    def _save(self) -> Checkpointed:
+        """Write a checkpoint. Every process must come here, since figures are gathered."""
+        started = time.monotonic()
+        statistics = self._gathered().state()
+        if self._processes.speaks:
+            state = {
+                "config": asdict(self._config),
+                "data_fingerprint": self._faces.fingerprint,
+                "standing": asdict(self._standing),
+                "learner": self._learner.state(),
+                "statistics": statistics,
+                "norms": self._norms,
+            }
+            save_checkpoint(self._folder, state)
+        self._saved_at = time.monotonic()
+        self._saving_seconds = self._saved_at - started
+        return Checkpointed(path=LAST, epoch=self._standing.epoch, step=self._learner.step_count)
+
+    def _restore(self) -> bool:
+        """Go on from the folder's newest whole checkpoint, if there is one."""
+        restored = restore_checkpoint(self._folder)
+        self._notices += [f"{problem}; it is not used." for problem in restored.problems]
+        if restored.state is None:
+            return False
+        state = restored.state
+        require_same_run(state, self._config, self._faces.fingerprint)
+        self._standing = Standing(**state["standing"])
+        self._learner.restore(state["learner"])
+        figures = {name: values.to(self._runtime.device) for name, values in state["statistics"].items()}
+        if not self._processes.speaks:  # the saved figures are of all processes, and rank 0 has them
+            figures = {name: values * 0 if name == "sums" else values[:0] for name, values in figures.items()}
+        self._statistics.load_state(figures)
+        self._norms.copy_(state["norms"])
+        at_the_best = self._standing.batch == 0 and self._standing.best_epoch == self._standing.epoch - 1
+        if at_the_best and kept_epoch(self._folder) != self._standing.best_epoch:
+            self._keep_model()  # killed between the checkpoint and the model
+        return True
+
+    def _keep_model(self) -> Checkpointed:
+        if self._processes.speaks:
+            keep_model(self._folder, self._learner.answering, self._faces, self._config, self._standing)
+        epoch, step = self._standing.best_epoch, self._learner.step_count
+        return Checkpointed(path=MODEL, epoch=epoch, step=step, best=True)
+
+    def _wishes(self) -> tuple[bool, bool]:
+        """Whether to stop, and whether a checkpoint is due; the same answer in every process."""
+        processes = self._processes
+        if processes.world > 1 and self._standing.batch % AGREE_EVERY:
+            return False, False
+        every = self._config.runtime.checkpoint_seconds
+        pause = max(every, self._saving_seconds / SAVING_SHARE) if every else 0.0
+        due = processes.speaks and time.monotonic() - self._saved_at >= pause
+        stop, save = processes.agree(self._control.stop_requested(), due)
+        return stop, save
+
+    # --- small questions ---------------------------------------------------------------------------
+
+    def _batches(self, epoch: int) -> list[Positions]:
+        seed = self._config.runtime.seed
+        positions = order(self._train, self._config.data, seed=seed, epoch=epoch)
+        return in_batches(positions, self._config.optim.batch_size, self._processes.world)
+
+    def _rfloss_active(self) -> bool:
+        loss = self._config.loss
+        starts = loss.rfloss_start * self._config.optim.epochs
+        return loss.rfloss != "off" and self._standing.epoch >= starts
+
+    def _new_statistics(self) -> SplitStatistics:
+        return SplitStatistics(self._faces.classes)
+
+    def _fresh_figures(self) -> tuple[SplitStatistics, torch.Tensor]:
+        return self._new_statistics(), torch.zeros((), device=self._runtime.device)
+
+    def _gathered(self) -> SplitStatistics:
+        """The epoch's figures so far, of all processes, leaving each process's own as they are."""
+        gathered = self._new_statistics()
+        gathered.load_state({name: values.clone() for name, values in self._statistics.state().items()})
+        gathered.gather()
+        return gathered
+
+    def _images_after(self) -> float:
+        """What comes after this epoch's learning, in images learned from."""
+        looked_at = FORWARD_COST * len(self._val)
+        epochs = self._config.optim.epochs - 1 - self._standing.epoch
+        test = len(self._faces.splits["test"]) if "test" in self._faces.splits else 0
+        return max(epochs, 0) * (len(self._train) + looked_at) + looked_at + FORWARD_COST * test
+
+    def _phase(self, doing: str) -> str:
+        epoch = min(self._standing.epoch + 1, self._config.optim.epochs)
+        return f"{doing}, epoch {epoch} of {self._config.optim.epochs}"
+
+    def _facts(self) -> dict[str, Any]:
+        network = self._learner.network
+        return {
+            **self._runtime.facts(),
+            "processes": self._processes.world,
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "trained_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
+            "images": {name: len(split) for name, split in self._faces.splits.items()},
+            "classes": list(self._faces.classes),
+            "epochs": self._config.optim.epochs,
+            "steps_per_epoch": len(self._batches(0)),
+            "data_fingerprint": self._faces.fingerprint,
+            "data_report": self._faces.report,
+        }
