@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing.spawn as mp
 import torch.nn.functional as F
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 from mmfrm.config import LossConfig
 from mmfrm.loss import Criterion, RFLoss, class_weights
@@ -155,7 +155,7 @@ def test_two_devices_have_the_loss_and_gradient_of_one_with_the_whole_batch(tmp_
     logits, labels = batch(16)
     logits.requires_grad_()
     RFLoss("intended")(logits, labels).backward()
-    mp.spawn(_one_device, args=(str(tmp_path),), nprocs=2)
+    spawn(_one_device, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
     parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     assert logits.grad is not None
     assert torch.allclose(torch.cat([p["gradient"] for p in parts]) / 2, logits.grad, atol=1e-7)
