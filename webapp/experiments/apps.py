@@ -3,3 +3,21 @@ from django.apps import AppConfig
 
 class ExperimentsConfig(AppConfig):
     name = "webapp.experiments"
+
+    def ready(self) -> None:
+        """Make trainings known."""
+        from django.urls import reverse
+
+        from webapp.experiments import training
+        from webapp.jobs import kinds
+
+        kinds.register(
+            kinds.Kind(
+                name="train",
+                queue="gpu",
+                subject=lambda job: job.run,
+                url=lambda job: reverse("experiments:run", args=[job.run.pk]),
+                prepare=training.prepare,
+                on_event=training.on_event,
+            )
+        )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 
 from mmfrm.config import TrainConfig
@@ -35,12 +37,23 @@ class Run(Owned):
     facts = models.JSONField(default=dict)  # what the trainer said at its start: device, versions, counts
     best = models.JSONField(default=dict)  # epoch and validation figures of the best checkpoint
     test = models.JSONField(default=dict)  # figures of the test split, opened once at the end
+    # Whose weights it began with: {"kind": "model" | "run", "id", "name"}; empty: from scratch. No foreign
+    # key, because a run's history outlives the model it began with.
+    start_from = models.JSONField(default=dict, blank=True)
+    request_key = models.UUIDField(
+        null=True, unique=True, editable=False
+    )  # of the form; sent twice, made once
 
     class Meta:
         ordering: ClassVar = ["-created_at"]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def folder(self) -> Path:
+        """The job folder: checkpoints, model/, events.jsonl."""
+        return Path(settings.DATA_DIR) / "jobs" / str(self.job_id)
 
     @property
     def train_config(self) -> TrainConfig:

@@ -1,6 +1,25 @@
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
+
+from webapp.experiments import downloads, run_views, views
 
 app_name = "experiments"
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns = [
+    path("", views.index, name="index"),
+    path("<int:pk>/", views.experiment, name="experiment"),
+    path("<int:pk>/table/", views.table, name="table"),
+    path("<int:pk>/curves/", views.curves, name="curves"),
+    path("<int:pk>/edit/", views.edit, name="edit"),
+    path("<int:pk>/delete/", views.delete, name="delete"),
+    path("runs/new/", run_views.new, name="new_run"),
+    path("runs/<int:pk>/", run_views.run, name="run"),
+    path("runs/<int:pk>/clone/", run_views.clone, name="clone_run"),
+    path("runs/<int:pk>/head/", run_views.head, name="run_head"),
+    path("runs/<int:pk>/results/", run_views.results, name="run_results"),
+    path("runs/<int:pk>/log/", run_views.log, name="run_log"),
+    path("runs/<int:pk>/points/", run_views.run_points, name="run_points"),
+    path("runs/<int:pk>/edit/", run_views.edit, name="edit_run"),
+    path("runs/<int:pk>/delete/", run_views.delete, name="delete_run"),
+    path("runs/<int:pk>/download/<str:what>", downloads.download, name="download"),
+]

@@ -18,9 +18,12 @@ EVERYBODY = "jobs"  # the group that hears of every job's changes of state
 
 
 def ring(queue: str) -> None:
-    """Tell the workers of a queue that something waits."""
+    """Tell the workers of a queue that something waits, unless they are still to hear the last ring."""
     try:
-        app.send_task("work", args=[queue], queue=queue, retry=False)
+        with app.connection_or_acquire() as connection:
+            unheard = app.amqp.queues[queue](connection.default_channel).queue_declare().message_count
+            if not unheard:  # else a long training would find thousands of rings when it ends
+                app.send_task("work", args=[queue], queue=queue, retry=False, connection=connection)
     except Exception as error:
         log.warning("no worker was told of the queue %s: %s", queue, error)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from webapp.accounts.models import User
-from webapp.accounts.permissions import may_view
+from webapp.accounts.permissions import may_edit, may_view
 from webapp.jobs import kinds
 from webapp.jobs.models import Job, JobEvent, Worker
 
@@ -64,7 +65,83 @@ def why_waiting(job: Job) -> str:
     workers = live_workers().filter(queue=job.queue).count()
     if not workers:
         return f"No worker of the {job.get_queue_display().lower()} queue is running."
-    ahead = Job.objects.filter(queue=job.queue, state=Job.State.QUEUED, position__lt=job.position).count()
+    waiting = Job.objects.filter(queue=job.queue, state=Job.State.QUEUED)
+    ahead = waiting.filter(Q(position__lt=job.position) | Q(position=job.position, pk__lt=job.pk)).count()
     if ahead:
         return f"{ahead} ahead of it in the queue."
     return "Next, as soon as a worker is free."
+
+
+def truth_of(job: Job) -> str:
+    """What a person should know when a job is not simply going on; empty when it is."""
+    if job.is_active and job.heartbeat_at is not None:
+        silent = (timezone.now() - job.heartbeat_at).total_seconds()
+        if silent > settings.JOB_LOST_SECONDS / 2:
+            return (
+                f"No sign of life from {job.worker} for {silent:.0f} s. If it is gone, this goes back to the "
+                "queue and goes on from its last checkpoint by itself."
+            )
+    if job.state == Job.State.QUEUED and job.reason:
+        return f"{job.reason} It goes on from its last checkpoint by itself."
+    return ""
+
+
+# --- the queue page -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job in the queue, as one visitor may see it."""
+
+    job: Job
+    title: str
+    url: str
+    may_steer: bool
+    is_seen: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """One queue: who works on it, what they do, what waits."""
+
+    name: str
+    label: str
+    workers: list[tuple[Worker, Entry | None]]
+    homeless: list[Entry]  # active, and the worker was not seen lately
+    waiting: list[Entry]
+
+
+def queues(user: User) -> list[QueueState]:
+    """Every queue as somebody may see it. Private work of others is counted, not named."""
+    found = []
+    for name, label in Job.Queue.choices:
+        jobs = Job.objects.filter(queue=name).select_related("owner")
+        active = [_entry(job, user) for job in jobs.filter(state__in=Job.ACTIVE).order_by("started_at", "id")]
+        by_worker = {entry.job.worker: entry for entry in active}
+        workers = [(worker, by_worker.pop(worker.name, None)) for worker in live_workers().filter(queue=name)]
+        waiting = jobs.filter(state=Job.State.QUEUED).order_by("position", "id")
+        found.append(
+            QueueState(
+                name=name,
+                label=str(label),
+                workers=workers,
+                homeless=list(by_worker.values()),
+                waiting=[_entry(job, user) for job in waiting],
+            )
+        )
+    return found
+
+
+def _entry(job: Job, user: User) -> Entry:
+    kind = kinds.of(job)
+    subject = kind.subject(job)
+    is_seen = may_view(user, subject)
+    return Entry(
+        job=job,
+        title=job.title if is_seen else f"Private work of {job.owner}",
+        url=kind.url(job) if is_seen else "",
+        may_steer=may_edit(user, subject),
+        is_seen=is_seen,
+        why=why_waiting(job),
+    )

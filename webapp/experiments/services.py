@@ -1,0 +1,104 @@
+"""Everything that changes experiments and runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+
+from mmfrm.config import TrainConfig
+from webapp.accounts.models import User
+from webapp.datasets.models import DatasetVersion
+from webapp.errors import RefusedError
+from webapp.experiments.models import Experiment, Run
+from webapp.jobs import services as jobs
+from webapp.jobs.models import Job
+
+
+@transaction.atomic
+def start_run(
+    user: User,
+    *,
+    version: DatasetVersion,
+    preset: str,
+    config: TrainConfig,
+    name: str,
+    experiment: Experiment | None = None,
+    start_from: dict[str, Any] | None = None,
+    private: bool = False,
+    request_key: uuid.UUID | None = None,
+) -> Run:
+    """Queue a training; a new experiment holds it where none is given.
+
+    The same `request_key` makes one run, however often it comes. Raises RefusedError for a version that is
+    not ready.
+    """
+    earlier = Run.objects.filter(request_key=request_key, owner=user).first() if request_key else None
+    if earlier is not None:
+        return earlier
+    if version.ready_at is None:
+        raise RefusedError(f"{version} is still being imported. Start the run when it is ready.")
+    if experiment is None:
+        experiment = Experiment.objects.create(owner=user, name=name, private=private)
+    job = jobs.create(kind="train", queue=Job.Queue.GPU, owner=user, title=name)
+    return Run.objects.create(
+        owner=user,
+        private=private or experiment.private,
+        experiment=experiment,
+        job=job,
+        version=version,
+        name=name,
+        preset=preset,
+        config=dataclasses.asdict(config),
+        start_from=start_from or {},
+        request_key=request_key,
+    )
+
+
+@transaction.atomic
+def edit_run(run: Run, *, name: str, private: bool) -> None:
+    """Rename a run, or hide it. The name follows to the queue."""
+    Run.objects.filter(pk=run.pk).update(name=name, private=private)
+    Job.objects.filter(pk=run.job_id).update(title=name)
+
+
+@transaction.atomic
+def edit_experiment(experiment: Experiment, *, name: str, question: str, private: bool) -> None:
+    """Rename an experiment, say what it asks, or hide it: then its runs are hidden too."""
+    Experiment.objects.filter(pk=experiment.pk).update(name=name, question=question, private=private)
+    if private != experiment.private:
+        experiment.runs.update(private=private)
+
+
+@transaction.atomic
+def delete_run(run: Run) -> None:
+    """Delete a run with its checkpoints. Promoted models stay. Raises RefusedError while a worker has it."""
+    _delete_jobs([run])
+
+
+@transaction.atomic
+def delete_experiment(experiment: Experiment) -> None:
+    """Delete an experiment with all its runs. Raises RefusedError while a worker has one of them."""
+    _delete_jobs(list(experiment.runs.all()))
+    experiment.delete()
+
+
+def _delete_jobs(runs: list[Run]) -> None:
+    rows = Job.objects.select_for_update().filter(pk__in=[run.job_id for run in runs])
+    busy = [job.title for job in rows if job.is_active]
+    if busy:
+        raise RefusedError(
+            f"A worker has {', '.join(busy)}. Stop it first; what it has learned is kept until then."
+        )
+    folders = [run.folder for run in runs]
+    rows.delete()  # the runs and their events go along
+    transaction.on_commit(lambda: _remove(folders))
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,84 @@
+"""What happened to a job, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from webapp.jobs.models import Job, JobEvent
+
+DONE = {
+    Job.State.QUEUED: "It waits in the queue and goes on from its last checkpoint.",
+    Job.State.STOPPING: "Stopping: it writes a checkpoint first.",
+    Job.State.STOPPED: "Stopped. It can be resumed.",
+    Job.State.PAUSING: "Pausing: it writes a checkpoint first.",
+    Job.State.PAUSED: "Paused. It keeps its place until you resume it.",
+}
+
+
+def what_happened(job: Job, *, changed: bool) -> str:
+    """An answer to whoever pressed a button: what it did, or why it did nothing."""
+    if changed:
+        return DONE.get(Job.State(job.state), f"It is now {job.get_state_display().lower()}.")
+    return f"Nothing to do: it is already {job.get_state_display().lower()}."
+
+
+def log_of(job: Job) -> QuerySet[JobEvent]:
+    """What a job said and what happened to it, newest first; steps and epochs are on the charts."""
+    return JobEvent.objects.filter(job=job).exclude(kind__in=("step", "epoch")).order_by("-seq")
+
+
+def as_line(row: JobEvent) -> dict[str, Any]:
+    """An event in words: {"at", "kind", "level", "text", "detail"}."""
+    payload = row.payload
+    level, text, detail = "info", "", ""
+    match row.kind:
+        case "state":
+            text = Job.State(payload["state"]).label
+            detail = " ".join(filter(None, (payload.get("reason"), _by(payload))))
+        case "moved":
+            text = f"Moved {'up' if payload['up'] else 'down'} in the queue"
+            detail = _by(payload)
+        case "notice":
+            level, text = payload["level"], payload["text"]
+        case "started":
+            text = "Goes on from its checkpoint" if payload["resumed"] else "Began to work"
+        case "checkpoint":
+            best = ", the best so far" if payload.get("best") else ""
+            text = f"Checkpoint after epoch {payload['epoch'] + 1}, step {payload['step']}{best}"
+        case "evaluated":
+            text = f"Measured on {payload['split']}"
+        case "failed":
+            level, text, detail = "error", payload["message"], payload.get("detail", "")
+        case "stopped":
+            text = f"Ended early: {payload['reason']}" if payload.get("reason") else "Ended early, as asked"
+        case "finished":
+            text = "Complete"
+        case _:
+            text = row.kind
+    return {
+        "at": row.at,
+        "kind": row.kind,
+        "level": level,
+        "text": text,
+        "detail": detail,
+        "attempt": row.attempt,
+    }
+
+
+def history(job: Job, limit: int = 50) -> list[dict[str, Any]]:
+    """Changes of state and who wished them, newest first."""
+    rows = JobEvent.objects.filter(job=job, kind__in=("state", "moved")).order_by("-seq")[:limit]
+    return [as_line(row) for row in rows]
+
+
+def notices(job: Job, limit: int = 30) -> list[dict[str, Any]]:
+    """The log's tail: what the job said for people, newest first."""
+    kinds = ("notice", "started", "stopped", "failed", "evaluated", "finished")
+    rows = JobEvent.objects.filter(job=job, kind__in=kinds).order_by("-seq")[:limit]
+    return [as_line(row) for row in rows]
+
+
+def _by(payload: dict[str, Any]) -> str:
+    return f"by {payload['by']}" if payload.get("by") else ""

@@ -1,0 +1,95 @@
+"""Everything that changes models."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from webapp.accounts.models import User
+from webapp.errors import RefusedError
+from webapp.experiments.models import Run
+from webapp.jobs.models import Job
+from webapp.registry.cards import card_of
+from webapp.registry.models import Model
+
+
+def promote(user: User, run: Run, *, name: str = "") -> Model:
+    """Make the run's best weights a model that outlives it. A run has one model, however often it is asked.
+
+    A private run's model belongs to the run's owner and stays private. Raises RefusedError while there
+    are no weights to take.
+    """
+    earlier = Model.objects.filter(run=run).first()
+    if earlier is not None:
+        return earlier
+    source = run.folder / "model"
+    if run.job.is_active or not (source / "model.json").is_file():
+        raise RefusedError(f"{run.name} has no finished weights yet. Promote it when the run has ended.")
+    part = _copied(source)
+    try:
+        return _take_over(user, run, name=name, part=part)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@transaction.atomic
+def edit(model: Model, *, name: str, private: bool) -> None:
+    """Rename a model, or hide it."""
+    Model.objects.filter(pk=model.pk).update(name=name, private=private)
+
+
+@transaction.atomic
+def delete(model: Model) -> None:
+    """Delete a model with its weights. Raises RefusedError while something needs it."""
+    batches = list(model.batches.values_list("name", flat=True)[:3])
+    if batches:
+        raise RefusedError(f"{model.name} labelled {_named(batches)}. Delete those batches first.")
+    waiting = Run.objects.filter(
+        start_from__kind="model", start_from__id=model.pk, job__state__in=[Job.State.QUEUED, *Job.ACTIVE]
+    ).values_list("name", flat=True)[:3]
+    if waiting:
+        raise RefusedError(f"{_named(list(waiting))} begins with {model.name} and has not ended yet.")
+    folder = model.folder
+    model.delete()
+    transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _copied(source: Path) -> Path:
+    """A copy beside the models, so that taking it over is one rename. No lock is held meanwhile."""
+    part = Path(settings.DATA_DIR) / "models" / f".{uuid.uuid4().hex}.part"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(source, part)
+    return part
+
+
+@transaction.atomic
+def _take_over(user: User, run: Run, *, name: str, part: Path) -> Model:
+    run = Run.objects.select_for_update().select_related("job", "version__dataset").get(pk=run.pk)
+    earlier = Model.objects.filter(run=run).first()
+    if earlier is not None:
+        return earlier
+    model = Model.objects.create(
+        owner=run.owner if run.private else user,
+        private=run.private,
+        name=name or run.name,
+        run=run,
+        classes=_classes(run),
+        card=card_of(run, by=user),
+    )
+    shutil.rmtree(model.folder, ignore_errors=True)  # of a promotion that died between rename and commit
+    part.replace(model.folder)
+    return model
+
+
+def _classes(run: Run) -> list[str]:
+    """In the order of the network's outputs."""
+    said = [c["name"] for c in (run.test or run.best).get("classes", ())]
+    return said or list(run.version.classes)
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(f"“{name}”" for name in names)
