@@ -112,6 +112,9 @@ class ImportJob(Job):
     source: str = required("Source", "A zip, a folder or a CSV.")
     out: str = required("Data-set folder", "Where the native data set is made.")
     name: str = setting("", "Name", "Of the data set; empty: the source's.")
+    filename: str = setting(
+        "", "File name", "What people call the source, where its path says nothing, as of uploads."
+    )
     layout: str = setting(
         "auto",
         "Layout",
