@@ -45,6 +45,8 @@ class Screen:
         elif isinstance(event, StepDone):
             self._step = f"loss {event.loss:.3f}, "
         else:
+            if isinstance(event, Finished | Stopped | Failed):
+                self._close()
             for line in lines(event):
                 tqdm.write(line, file=self._stream)
 
@@ -54,6 +56,7 @@ class Screen:
             self._close()
             bar = self._bar = tqdm(
                 total=event.total,
+                initial=event.done,
                 desc=event.phase,
                 unit=f" {event.unit}",
                 file=self._stream,
