@@ -97,7 +97,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "webapp.context.house",
             ],
-            "builtins": ["webapp.templatetags.house"],
+            "builtins": ["django.templatetags.static", "webapp.templatetags.house"],
         },
     }
 ]
@@ -158,16 +158,25 @@ CHANNEL_LAYERS = {
 CELERY_BROKER_URL = f"redis+socket://{REDIS_SOCKET}" if EMBEDDED else REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever: the broker comes back
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_PUBLISH_RETRY = False  # the reaper rings again; a request never waits for the broker
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 30}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_connect_timeout": 2,
+    "socket_timeout": 30,
+    "max_retries": 1,  # by default six seconds of retries, in which a page would wait
+    "interval_start": 0,
+    "connect_retries_timeout": 1,
+}
 
 # --- files ----------------------------------------------------------------------------------------
 
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", str(DATA_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
+# Ours alone: what apps bring of their own is not used, and cannot all be hashed.
+STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "webapp.staticfiles.HashedStaticFiles"},
@@ -187,6 +196,8 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 JOB_HEARTBEAT_SECONDS = env.float("JOB_HEARTBEAT_SECONDS", 2.0)
 JOB_LOST_SECONDS = env.float("JOB_LOST_SECONDS", 12.0)  # without heartbeat, a job is taken from its worker
 JOB_GRACE_SECONDS = env.float("JOB_GRACE_SECONDS", 60.0)  # between asking a child to stop and killing it
+# When a worker itself is shut down: the embedded mode ends within ten seconds, a server has more time.
+WORKER_LEAVE_SECONDS = env.float("WORKER_LEAVE_SECONDS", 6.0 if EMBEDDED else 50.0)
 JOB_MOST_LOSSES = env.int("JOB_MOST_LOSSES", 5)  # deaths without a checkpoint between them
 
 # --- safety ---------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -57,9 +59,24 @@ class SignInLink(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True, blank=True)
+    resets_password = models.BooleanField(default=False)  # made for somebody who forgot it
 
     def __str__(self) -> str:
         return f"Sign-in link of {self.user}"
+
+
+class SignInAttempt(models.Model):
+    """A try to sign in that has not succeeded. Counted to slow down guessing; forgotten after a while."""
+
+    who = models.CharField(max_length=64)  # keyed hashes: people type passwords into the wrong field
+    where = models.CharField(max_length=64)
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["who", "at"]), models.Index(fields=["where", "at"])]
+
+    def __str__(self) -> str:
+        return f"Sign-in attempt at {self.at}"
 
 
 class Owned(models.Model):

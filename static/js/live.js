@@ -1,0 +1,105 @@
+// Sockets that outlive the connection. The server replays a job's events after the last seq that we
+// have, so a reload, a reconnect and a lost message all end in the same state.
+
+const NO_PERMISSION = 4403; // the server's word that trying again is of no use
+const SHORTEST = 500; // ms between tries, doubled up to
+const LONGEST = 10_000;
+const PATIENCE = 2_000; // ms without connection before the banner shows
+
+const sockets = new Set();
+let bannerTimer = null;
+
+function showConnection() {
+  const banner = document.getElementById("offline");
+  const isLost = !navigator.onLine || [...sockets].some((socket) => socket.isLost);
+  if (!isLost) {
+    clearTimeout(bannerTimer);
+    bannerTimer = null;
+    banner.hidden = true;
+  } else if (bannerTimer === null) {
+    bannerTimer = setTimeout(() => { banner.hidden = false; }, PATIENCE);
+  }
+}
+
+window.addEventListener("online", () => {
+  for (const socket of sockets) socket.retryNow();
+  showConnection();
+});
+window.addEventListener("offline", showConnection);
+
+/** A WebSocket to `address()` that is opened again whenever it closes. */
+class LastingSocket {
+  constructor(address, onMessage, onRefused) {
+    this.address = address;
+    this.onMessage = onMessage;
+    this.onRefused = onRefused;
+    this.wait = SHORTEST;
+    this.isLost = false;
+    sockets.add(this);
+    this.open();
+  }
+
+  open() {
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    this.socket = new WebSocket(`${scheme}//${location.host}${this.address()}`);
+    this.socket.addEventListener("open", () => this.connected());
+    this.socket.addEventListener("message", (event) => this.onMessage(JSON.parse(event.data)));
+    this.socket.addEventListener("close", (event) => this.closed(event.code));
+  }
+
+  connected() {
+    this.wait = SHORTEST;
+    this.isLost = false;
+    showConnection();
+  }
+
+  closed(code) {
+    if (!sockets.has(this)) return;
+    if (code === NO_PERMISSION) {
+      this.end();
+      this.onRefused?.();
+      return;
+    }
+    this.isLost = true;
+    showConnection();
+    // a little chance, so that not every browser comes back in the same moment
+    this.timer = setTimeout(() => this.open(), this.wait * (0.75 + 0.5 * Math.random()));
+    this.wait = Math.min(2 * this.wait, LONGEST);
+  }
+
+  retryNow() {
+    if (!this.isLost) return;
+    clearTimeout(this.timer);
+    this.wait = SHORTEST;
+    this.open();
+  }
+
+  end() {
+    sockets.delete(this);
+    clearTimeout(this.timer);
+    this.socket.close();
+    showConnection();
+  }
+}
+
+/**
+ * Follow one job. `onSnapshot(job)` gets the head of its page whenever it changed, `onEvents(events)`
+ * every event after `after`, in order and each seq once. Answers a function that ends it.
+ */
+export function follow(jobId, { onSnapshot, onEvents, onRefused, after = 0 } = {}) {
+  let seq = after;
+  const receive = ({ job, events }) => {
+    const fresh = events.filter((event) => event.seq > seq);
+    if (fresh.length) seq = fresh[fresh.length - 1].seq;
+    if (fresh.length) onEvents?.(fresh);
+    onSnapshot?.(job);
+  };
+  const socket = new LastingSocket(() => `/ws/jobs/${jobId}/?after=${seq}`, receive, onRefused);
+  return () => socket.end();
+}
+
+/** Call `onChange` when any job has changed, at most once a second. Answers a function that ends it. */
+export function followAll(onChange) {
+  const socket = new LastingSocket(() => "/ws/jobs/", onChange);
+  return () => socket.end();
+}
