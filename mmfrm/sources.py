@@ -9,23 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Protocol
 
+from mmfrm.data.archive import (
+    MAX_FILE_BYTES,
+    Entry,
+    UnreadableError,
+    is_junk,
+    open_archive,
+    printable,
+    read,
+)
 from mmfrm.data.native import FacePack, is_native
 from mmfrm.failures import JobError
 from mmfrm.images import ImageError
 
 MAX_PICTURES = 2_000_000
-MAX_FILE_BYTES = 256 * 2**20  # of one encoded picture; what is larger is no photo
-MAX_NAME = 1000  # characters
-MAX_RATIO = 200  # of unpacked to packed size; no photo is packed so well, a bomb is
-_CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
-_CLUTTER_FOLDERS = ("__MACOSX", "@eaDir")
+MAX_TOTAL_BYTES = 2**40  # of a zip's files; each is read alone, so this only refuses what never ends
 
 
 class Pictures(Protocol):
@@ -69,19 +73,6 @@ def open_pictures(source: str | Path, remembered: Path | None = None, called: st
     if len(pictures.names) > MAX_PICTURES:
         raise JobError(f"{path} holds more than {MAX_PICTURES:,} files: label it in parts.", resumable=False)
     return pictures
-
-
-def is_clutter(name: str) -> bool:
-    """Whether this file was left by an operating system, not by a person."""
-    *folders, last = name.split("/")
-    hidden = last.startswith(".") or any(f in _CLUTTER_FOLDERS or f.startswith(".") for f in folders)
-    return hidden or last.lower() in _CLUTTER or not last
-
-
-def printable(name: str) -> str:
-    """A file name as text that can be written anywhere: undecodable bytes and control characters replaced."""
-    # Surrogates, which stand for undecodable bytes in file names, are not printable either.
-    return "".join(c if c.isprintable() else "�" for c in name.replace("\\", "/"))
 
 
 class FilePictures:
@@ -134,7 +125,7 @@ def _files_below(root: Path) -> list[str]:
         folders.sort()
         relative = here.relative_to(root)
         names = ((relative / f).as_posix() for f in files)
-        found += [n for n in names if not is_clutter(n)]
+        found += [n for n in names if not is_junk(n)]
     return found
 
 
@@ -155,62 +146,26 @@ class PackedPictures:
 
 
 class ZippedPictures:
-    """Files of a zip, by name. Only its directory is held; bytes are read when they are asked for."""
+    """Files of a zip, by name, with those that must not be read among them. Bytes are read when asked for."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                infos = [i for i in archive.infolist() if not i.is_dir() and not is_clutter(i.filename)]
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise JobError(f"{path.name} is not a sound zip ({error}). Pack it again.") from error
-        self._infos = sorted(infos, key=lambda i: (i.filename, i.header_offset))
-        self._file = path.open("rb")
-        self.names: Sequence[str] = [printable(i.filename)[:MAX_NAME] for i in self._infos]
-        self.identity = _digest([f"{i.filename} {i.CRC} {i.file_size}" for i in self._infos])
+        self._archive = open_archive(path, max_files=MAX_PICTURES, max_total_bytes=MAX_TOTAL_BYTES)
+        refused = [(r.name, r.reason) for r in self._archive.refusals if r.verdict == "refused"]
+        listed: list[tuple[str, Entry | str]] = [(e.name, e) for e in self._archive.entries]
+        listed = sorted([*listed, *refused], key=itemgetter(0))
+        self._what = [what for _, what in listed]  # an entry, or why there is none
+        self.names: Sequence[str] = [name for name, _ in listed]
+        self.identity = self._archive.identity
 
     def read(self, position: int) -> bytes:
         """Bytes of one entry, checked against its checksum. Raises ImageError."""
-        info = self._infos[position]
-        _refuse_entry(info)
+        what = self._what[position]
+        if isinstance(what, str):
+            raise ImageError(what)
         try:
-            # Our own reading of stored and deflated entries: zipfile's goes through a lock and six objects,
-            # and would take longer than decoding a small face does.
-            data = _inflated(self._packed_bytes(info), info)
-        except (OSError, struct.error, zlib.error) as error:
-            raise ImageError(f"torn in the archive ({error})") from error
-        if len(data) != info.file_size or zlib.crc32(data) != info.CRC:
-            raise ImageError("torn in the archive (its checksum differs)")
-        return data
-
-    def _packed_bytes(self, info: zipfile.ZipInfo) -> bytes:
-        header = os.pread(self._file.fileno(), 30, info.header_offset)
-        signature, name, extra = struct.unpack("<4s22xHH", header)
-        if signature != b"PK\x03\x04":
-            raise ImageError("torn in the archive (no header where the directory says)")
-        return os.pread(self._file.fileno(), info.compress_size, info.header_offset + 30 + name + extra)
-
-
-def _refuse_entry(info: zipfile.ZipInfo) -> None:
-    mode = info.external_attr >> 16
-    if mode & 0o170000 == 0o120000:
-        raise ImageError("a link, not a file")
-    if info.flag_bits & 0x1:
-        raise ImageError("encrypted")
-    if len(info.filename) > MAX_NAME:
-        raise ImageError(f"its name has more than {MAX_NAME} characters")
-    if info.file_size > MAX_FILE_BYTES or info.compress_size > MAX_FILE_BYTES:
-        raise ImageError(f"more than {MAX_FILE_BYTES // 2**20} MB")
-    if info.file_size > 2**22 and info.file_size > MAX_RATIO * info.compress_size:
-        raise ImageError(f"packed more than {MAX_RATIO}-fold, as bombs are")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ImageError(f"packed by method {info.compress_type}, which few programs read; pack it again")
-
-
-def _inflated(packed: bytes, info: zipfile.ZipInfo) -> bytes:
-    if info.compress_type == zipfile.ZIP_STORED:
-        return packed
-    # One byte more than promised is enough to notice a bomb; the rest is never produced.
-    return zlib.decompressobj(-15).decompress(packed, info.file_size + 1)
+            return read(self._archive, what)
+        except UnreadableError as error:
+            raise ImageError(str(error)) from error
 
 
 def _digest(lines: Sequence[str]) -> str:

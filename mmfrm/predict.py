@@ -1,0 +1,246 @@
+"""Label images: any source in, one row a face out, in order, resumable after any kill.
+
+Reading and decoding go on in threads while the engine computes. No torch here: the engine imports it
+only where it needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmfrm import images
+from mmfrm.control import Control
+from mmfrm.engines import Engine, open_engine
+from mmfrm.events import Event, Finished, Predicted, Started, Stopped
+from mmfrm.failures import JobError
+from mmfrm.images import ImageError
+from mmfrm.jobs import PredictJob
+from mmfrm.progress import Meter
+from mmfrm.row_log import Row, RowLog
+from mmfrm.sources import Pictures, open_pictures
+from mmfrm.spreadsheet import write_csv
+
+MESSAGE_ROWS = 256  # in one Predicted event, at most
+MESSAGE_SECONDS = 0.4
+CHUNKS_AHEAD = 3  # decoded and waiting, beside those that the engine works on
+
+
+@dataclass
+class Chunk:
+    """Pictures decoded together: always the same ones, however often the job was interrupted.
+
+    So each face meets the same batch mates again, and gets the same probabilities to the last digit.
+    """
+
+    positions: range
+    faces: images.Pixels  # (n, 112, 112, 3); what could not be read is black
+    errors: list[str | None]
+    shown: list[bytes | None]  # encoded pictures to keep, where asked for
+
+
+def predict(folder: Path, job: PredictJob, control: Control) -> Iterator[Event]:
+    """Label every picture of `job.source`; see the module's text and `mmfrm.jobs.PredictJob`.
+
+    Writes predictions.jsonl as it goes and predictions.csv at its end (also when stopped: so far).
+    Raises JobError where the source or the model cannot be used.
+    """
+    pictures = open_pictures(job.source, folder / "listing.json", job.filename)
+    _refuse_another_source(folder / "source.json", pictures)
+    engine = open_engine(Path(job.model), job.engine, remembered=folder / "engine.json")
+    log = RowLog(folder, with_faces=job.save_faces)
+    try:
+        yield Started(resumed=log.count > 0, facts=_facts(pictures, engine, log))
+        yield from _told_again(log)
+        began, before = time.monotonic(), log.count
+        yield from _label(pictures, engine, log, job, control)
+        seconds = time.monotonic() - began
+        log.sync()
+        counts = write_csv(folder / "predictions.csv", log.read(), engine.classes)
+        if log.next_picture < len(pictures.names):
+            yield Stopped(reason=control.reason)
+        else:
+            yield Finished(result=_result(log, counts, engine, (log.count - before) / max(seconds, 1e-9)))
+    finally:
+        log.close()
+        engine.close()
+
+
+def _facts(pictures: Pictures, engine: Engine, log: RowLog) -> dict[str, Any]:
+    return {
+        "engine": engine.name,
+        "classes": list(engine.classes),
+        "pictures": len(pictures.names),
+        "done": log.next_picture,
+        "threads": engine.threads,
+    }
+
+
+def _result(log: RowLog, counts: dict[str, int], engine: Engine, rate: float) -> dict[str, Any]:
+    errors = counts.pop("")
+    return {
+        "csv": "predictions.csv",
+        "rows": log.count,
+        "errors": errors,
+        "counts": counts,
+        "images_per_second": round(rate, 1),
+        "engine": engine.name,
+    }
+
+
+def _refuse_another_source(path: Path, pictures: Pictures) -> None:
+    """A job that goes on must find the pictures it began with."""
+    if not path.is_file():
+        path.write_text(json.dumps({"identity": pictures.identity}))
+    elif json.loads(path.read_text())["identity"] != pictures.identity:
+        text = "The source has changed since this job began. Start a new job for the new pictures."
+        raise JobError(text, resumable=False)
+
+
+def _told_again(log: RowLog) -> Iterator[Event]:
+    """Rows of earlier attempts: whoever listened may have died before it kept them."""
+    message = _Message()
+    for row in log.read() if log.count else ():
+        message.rows.append(row)
+        if len(message.rows) == MESSAGE_ROWS:
+            yield message.take()
+    if message.rows:
+        yield message.take()
+
+
+@dataclass
+class _Message:
+    """Rows on their way out, gathered so that a fast engine does not flood whoever listens."""
+
+    rows: list[Row] = field(default_factory=list)
+    since: float = field(default_factory=time.monotonic)
+
+    def is_due(self) -> bool:
+        return len(self.rows) >= MESSAGE_ROWS or (
+            bool(self.rows) and time.monotonic() - self.since >= MESSAGE_SECONDS
+        )
+
+    def take(self) -> Predicted:
+        event = Predicted(rows=self.rows[:MESSAGE_ROWS])
+        self.rows = self.rows[MESSAGE_ROWS:]
+        self.since = time.monotonic()
+        return event
+
+
+def _label(
+    pictures: Pictures, engine: Engine, log: RowLog, job: PredictJob, control: Control
+) -> Iterator[Event]:
+    meter = Meter(len(pictures.names), phase="labelling", done=log.next_picture)
+    message = _Message()
+    for chunk, probabilities in _computed(pictures, engine, log.next_picture, job):
+        rows, shown = _new_rows(pictures, chunk, probabilities, first=log.next_picture)
+        log.append(rows, shown)
+        message.rows += rows
+        meter.add(len(rows))
+        while message.is_due():
+            yield message.take()
+        if control.stop_requested():
+            break
+        if meter.is_due():
+            yield meter.say()
+    while message.rows:
+        yield message.take()
+    yield meter.say()
+
+
+def _new_rows(
+    pictures: Pictures, chunk: Chunk, probabilities: np.ndarray[Any, np.dtype[np.float64]], *, first: int
+) -> tuple[list[Row], list[bytes | None]]:
+    """Rows of a chunk from picture `first` on; those before it were written by an earlier attempt."""
+    rows: list[Row] = []
+    skipped = max(0, first - chunk.positions.start)
+    rounded = probabilities.round(6).tolist()
+    for i in range(skipped, len(chunk.positions)):
+        error = chunk.errors[i]
+        rows.append(
+            {
+                "index": -1,  # given by the log
+                "picture": chunk.positions[i],
+                "file": pictures.names[chunk.positions[i]],
+                "box": None,
+                "probabilities": None if error else rounded[i],
+                "error": error,
+            }
+        )
+    return rows, chunk.shown[skipped:]
+
+
+def _computed(
+    pictures: Pictures, engine: Engine, first: int, job: PredictJob
+) -> Iterator[tuple[Chunk, np.ndarray[Any, np.dtype[np.float64]]]]:
+    """Chunks in order with their probabilities (n, K), from the one that holds picture `first`."""
+    waiting: deque[Chunk] = deque()
+
+    def batches() -> Iterator[images.Pixels]:
+        for chunk in _decoded(pictures, engine, first, keep_shown=job.save_faces):
+            waiting.append(chunk)
+            yield chunk.faces
+            if job.flip_average:
+                yield chunk.faces[:, :, ::-1]
+
+    answers = engine.stream(batches())
+    for logits in answers:
+        probabilities = _softmax(logits, job.temperature)
+        if job.flip_average:
+            probabilities = (probabilities + _softmax(next(answers), job.temperature)) / 2
+        yield waiting.popleft(), probabilities
+
+
+def _softmax(
+    logits: np.ndarray[Any, np.dtype[np.float32]], temperature: float
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    # (n, K) -> (n, K)
+    scaled = logits.astype(np.float64) / temperature
+    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    share: np.ndarray[Any, np.dtype[np.float64]] = weights / weights.sum(axis=1, keepdims=True)
+    return share
+
+
+def _decoded(pictures: Pictures, engine: Engine, first: int, *, keep_shown: bool) -> Iterator[Chunk]:
+    size, total = engine.batch_size, len(pictures.names)
+    starts = iter(range(first - first % size, total, size))
+    with ThreadPoolExecutor(max_workers=max(2, engine.threads), thread_name_prefix="decode") as pool:
+        coming: deque[Future[Chunk]] = deque()
+
+        def ask() -> None:
+            start = next(starts, None)
+            if start is not None:
+                positions = range(start, min(start + size, total))
+                coming.append(pool.submit(_decode_chunk, pictures, positions, keep_shown))
+
+        try:
+            for _ in range(CHUNKS_AHEAD + engine.threads):
+                ask()
+            while coming:
+                chunk = coming.popleft().result()
+                ask()
+                yield chunk
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _decode_chunk(pictures: Pictures, positions: range, keep_shown: bool) -> Chunk:
+    faces = np.zeros((len(positions), images.SIDE, images.SIDE, 3), np.uint8)
+    errors: list[str | None] = [None] * len(positions)
+    shown: list[bytes | None] = [None] * len(positions)
+    for i, position in enumerate(positions):
+        try:
+            data = pictures.read(position)
+            faces[i] = images.face(data)
+            shown[i] = images.shown(data)[0] if keep_shown else None
+        except ImageError as error:
+            errors[i] = str(error)
+    return Chunk(positions, faces, errors, shown)

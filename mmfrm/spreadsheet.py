@@ -1,0 +1,47 @@
+"""predictions.csv from the row log: every probability, nothing that a spreadsheet would run. No torch."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+# A cell that begins so is run as a formula by Excel, LibreOffice or Sheets (OWASP, "CSV Injection"); the
+# full-width forms count where the spreadsheet's language is Chinese or Japanese.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def safe_cell(text: str) -> str:
+    """Text as a spreadsheet shows it and never runs it: an apostrophe before what looks like a formula."""
+    return "'" + text if text.lstrip(" ").startswith(_FORMULA) else text
+
+
+def write_csv(path: Path, rows: Iterable[dict[str, Any]], classes: Sequence[str]) -> dict[str, int]:
+    """Write a row log as CSV, whole or not at all; returns how many rows each class has ("" for errors).
+
+    Columns: file, class, confidence, `p_<class>` for every class, error.
+    """
+    counts = dict.fromkeys((*classes, ""), 0)
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "class", "confidence", *(f"p_{name}" for name in classes), "error"])
+        for row in rows:
+            name, cells = _cells(row, classes)
+            counts[name] += 1
+            writer.writerow(cells)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    return counts
+
+
+def _cells(row: dict[str, Any], classes: Sequence[str]) -> tuple[str, list[str]]:
+    file, probabilities = safe_cell(row["file"]), row["probabilities"]
+    if probabilities is None:
+        return "", [file, "", "", *("" for _ in classes), safe_cell(row["error"])]
+    best = max(range(len(classes)), key=probabilities.__getitem__)  # the first of equals
+    figures = [f"{p:.6f}" for p in probabilities]
+    return classes[best], [file, safe_cell(classes[best]), figures[best], *figures, ""]
