@@ -37,14 +37,14 @@ def example_jobs(owner: User) -> list[Job]:
     """A job in each state."""
     now = timezone.now()
     jobs = [
-        Job(pk=index, kind="train", queue="gpu", state=state, title=f"Example {index}", owner=owner,
+        Job(kind="train", queue="gpu", state=state, title=f"Example {index}", owner=owner,
             phase="training" if state in Job.ACTIVE else "", done=8_400, total=25_060, unit="images",
             rate=73.4 if state == Job.State.RUNNING else 0.0,
             seconds_left=227.0 if state == Job.State.RUNNING else None)
         for index, state in enumerate(Job.State, start=1)
     ]  # fmt: skip
-    for job in jobs:
-        job.created_at = now - timedelta(minutes=7 * (job.pk or 0))
+    for index, job in enumerate(jobs):
+        job.created_at = now - timedelta(minutes=7 * index)
         if job.state == Job.State.FAILED:
             job.reason = "The disk is full. Free some space, then resume: nothing of the run is lost."
         if job.state == Job.State.FINISHED:

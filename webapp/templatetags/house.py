@@ -7,7 +7,7 @@ from typing import Any
 
 from django import template
 from django.core.paginator import Page
-from django.forms import BoundField, CheckboxInput, FileInput, HiddenInput, RadioSelect, Select
+from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, HiddenInput, RadioSelect, Select
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -110,14 +110,14 @@ def field(bound: BoundField, css: str = "") -> dict[str, Any]:
     """A form field with label, help and error, tied together for screen readers."""
     widget = bound.field.widget
     is_check = isinstance(widget, CheckboxInput)
-    is_radio = isinstance(widget, RadioSelect)
+    is_radio = isinstance(widget, RadioSelect | CheckboxSelectMultiple)
     kind = "form-control"
-    if is_check or is_radio:
+    if is_radio:
+        kind = ""  # Django would give the class to the list around the inputs, too
+    elif is_check:
         kind = "form-check-input"
     elif isinstance(widget, Select):
         kind = "form-select"
-    elif isinstance(widget, FileInput):
-        kind = "form-control form-file"
     attrs = {
         "class": f"{widget.attrs.get('class', '')} {kind}{' is-invalid' if bound.errors else ''}".strip()
     }
