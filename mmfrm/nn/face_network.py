@@ -78,8 +78,7 @@ class FaceNetwork(nn.Module):
         if self.landmarks is None or self.landmark_input is None:
             return None, None, None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.landmarks_are_frozen):
-            features: tuple[Tensor, ...] = self.landmarks(self.landmark_input(rgb))
-        return features
+            return self.landmarks.features(self.landmark_input(rgb))
 
 
 def build_network(config: NetworkConfig, classes: int) -> FaceNetwork:

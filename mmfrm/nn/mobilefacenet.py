@@ -101,11 +101,14 @@ class MobileFaceNet(nn.Module):
             self.fc = nn.Linear(512, classes).requires_grad_(False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        # (B, 3, 112, 112), normalised -> feature1, feature2, feature3[, the head's output]
+        # (B, 3, 112, 112), normalised -> feature1, feature2, feature3[, the head's output (B, outputs)]
+        features = self.features(x)
+        return features if self.output_layer is None else (*features, self.output_layer(features[2]))
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalised (B, 3, 112, 112) to the three maps, without the head."""
         x = self.conv2_dw(self.conv1(x))  # (B, 64, 56, 56)
         feature1: Tensor = self.conv_3(self.conv_23(x))  # (B, 64, 28, 28)
         feature2: Tensor = self.conv_4(self.conv_34(feature1))  # (B, 128, 14, 14)
         feature3: Tensor = self.conv_6_sep(self.conv_5(self.conv_45(feature2)))  # (B, 512, 7, 7)
-        if self.output_layer is None:
-            return feature1, feature2, feature3
-        return feature1, feature2, feature3, self.output_layer(feature3)  # (B, outputs)
+        return feature1, feature2, feature3
