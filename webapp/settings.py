@@ -97,7 +97,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "webapp.context.house",
             ],
-            "builtins": ["django.templatetags.static", "webapp.templatetags.house"],
+            "builtins": ["django.templatetags.static", "webapp.templatetags.house", "webapp.uploads.tags"],
         },
     }
 ]

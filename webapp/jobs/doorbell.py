@@ -6,6 +6,7 @@ Both ways may fail silently: rows are the truth, and the reaper rings again.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
@@ -21,8 +22,8 @@ def ring(queue: str) -> None:
     """Tell the workers of a queue that something waits, unless they are still to hear the last ring."""
     try:
         with app.connection_or_acquire() as connection:
-            unheard = app.amqp.queues[queue](connection.default_channel).queue_declare().message_count
-            if not unheard:  # else a long training would find thousands of rings when it ends
+            declared: Any = app.amqp.queues[queue](connection.default_channel).queue_declare()
+            if not declared.message_count:  # else a long training would find thousands of rings when it ends
                 app.send_task("work", args=[queue], queue=queue, retry=False, connection=connection)
     except Exception as error:
         log.warning("no worker was told of the queue %s: %s", queue, error)
