@@ -111,8 +111,7 @@ class FacePack:
 
     def refusals(self) -> Iterator[Refusal]:
         """What was refused, repaired or skipped."""
-        for line in _lines(self.folder / "refused.jsonl"):
-            yield Refusal(**json.loads(line))
+        return read_refusals(self.folder)
 
 
 def read_description(folder: Path) -> Description:
@@ -144,6 +143,12 @@ def read_samples(folder: Path) -> Iterator[Sample]:
             yield Sample(**data if data.keys() <= known else {k: data[k] for k in data.keys() & known})
         except (ValueError, TypeError) as error:
             raise FacePackError(f"{folder / 'samples.jsonl'}, line {number} is damaged ({error})") from error
+
+
+def read_refusals(folder: Path) -> Iterator[Refusal]:
+    """What was refused, repaired or skipped on the way into a folder."""
+    for line in _lines(folder / "refused.jsonl"):
+        yield Refusal(**json.loads(line))
 
 
 def read_bytes(folder: Path, pack: str, offset: int, length: int) -> bytes:

@@ -1,0 +1,178 @@
+"""A table of path and label, or of path and votes, beside the images it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mmfrm.classes import AFFECTNET, EXPRESSIONS, NOT_AN_EXPRESSION, canonical, ordered
+from mmfrm.data.archive import Archive, Entry
+from mmfrm.data.layout import (
+    Item,
+    Plan,
+    base,
+    examples,
+    in_order,
+    leftovers,
+    may_be_image,
+    rows,
+    split_named,
+    split_of_path,
+    stream_of,
+)
+from mmfrm.labels import DROPPED, class_columns, label_votes
+
+_PATHS = (
+    "path", "file", "filename", "file name", "file path", "filepath", "image", "image name", "image path",
+    "img", "img path", "pth", "subdirectory filepath", "name", "image id",
+)  # fmt: skip
+_LABELS = ("label", "labels", "expression", "emotion", "class", "target", "category")
+_SPLITS = ("split", "usage", "set", "subset", "partition", "phase")
+_GROUPS = ("group", "subject", "subject id", "person", "person id", "identity", "participant", "actor")
+
+
+@dataclass(frozen=True)
+class _Columns:
+    path: int
+    label: int | None
+    split: int | None
+    group: int | None
+    votes: list[int]
+    vote_names: list[str]
+    affectnet: bool
+
+
+@dataclass
+class _Row:
+    path: str
+    label: str
+    split: str | None
+    group: str | None
+    votes: list[int] | None
+
+
+@dataclass
+class _Table:
+    vote_names: list[str] | None = None
+    found: list[tuple[_Row, Entry]] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    odd: int = 0
+    used: set[str] = field(default_factory=set)
+
+
+def read_csv(archive: Archive) -> Plan | None:
+    """The plan of a source with such a table, or several of the same kind (train.csv, test.csv), or None."""
+    table = _Table()
+    by_name = _index(archive)
+    for entry in archive.entries:
+        if base(entry.name).lower().endswith((".csv", ".tsv")):
+            _read_table(archive, entry, by_name, table)
+    if not table.found:
+        return None
+    classes, labels = _labels(table)
+    items = [
+        (Item(entry.name, row.split, label, row.votes, row.group), entry)
+        for (row, entry), label in zip(table.found, labels, strict=True)
+    ]
+    items = in_order(archive, items)
+    tables = sorted(table.used)
+    return Plan(
+        layout="csv",
+        reason=f"{tables[0]} names {len(items):,} of the images and their "
+        + ("votes" if table.vote_names else f"labels: {', '.join(classes[:10])}"),
+        classes=classes,
+        vote_columns=table.vote_names,
+        total=len(items),
+        stream=stream_of(archive, items),
+        report={"rows_not_understood": table.odd, "listed_but_missing": examples(table.missing)},
+        refusals=leftovers(archive, table.used | {entry.name for _, entry in items}),
+    )
+
+
+def _index(archive: Archive) -> dict[str, Entry | None]:
+    """Entries by every ending of their path, None where an ending is ambiguous: tables are rarely exact."""
+    index: dict[str, Entry | None] = {}
+    for entry in archive.entries:
+        if not may_be_image(entry.name):
+            continue
+        parts = entry.name.split("/")
+        for start in range(len(parts)):
+            ending = "/".join(parts[start:])
+            index[ending] = None if ending in index and start > 0 else entry
+    return index
+
+
+def _columns(header: list[str]) -> _Columns | None:
+    plain = [cell.lower().replace("_", " ").replace("-", " ") for cell in header]
+
+    def first(names: tuple[str, ...]) -> int | None:
+        return next((plain.index(name) for name in names if name in plain), None)
+
+    path, label = first(_PATHS), first(_LABELS)
+    votes = [i for i, cell in enumerate(header) if canonical(cell) is not None and i != label]
+    names = [canonical(header[i]) or header[i] for i in votes]
+    has_votes = sum(name in EXPRESSIONS for name in names) >= 2 and len(set(names)) == len(names)
+    if path is None or (label is None and not has_votes):
+        return None
+    return _Columns(
+        path, label, first(_SPLITS), first(_GROUPS), votes if has_votes else [], names, "valence" in plain
+    )
+
+
+def _read_table(archive: Archive, entry: Entry, by_name: dict[str, Entry | None], table: _Table) -> None:
+    lines = rows(archive, entry)
+    columns = _columns(next(lines, []))
+    if columns is None:
+        return
+    seen = {found.name for _, found in table.found}
+    named_split = split_named(base(entry.name).rpartition(".")[0])
+    for cells in lines:
+        row = _row(cells, columns, named_split)
+        if row is None:
+            table.odd += 1
+            continue
+        image = by_name.get(row.path.removeprefix("./"))
+        if image is None:
+            table.missing.append(row.path)
+        elif image.name not in seen:
+            seen.add(image.name)
+            row.split = row.split or split_of_path(image.name)
+            table.found.append((row, image))
+            table.used.add(entry.name)
+    if columns.votes and entry.name in table.used:
+        table.vote_names = columns.vote_names
+
+
+def _row(cells: list[str], columns: _Columns, named_split: str | None) -> _Row | None:
+    """A row that can be understood, or None."""
+
+    def cell(at: int | None) -> str:
+        return cells[at] if at is not None and at < len(cells) else ""
+
+    try:
+        votes = [int(float(cell(i) or 0)) for i in columns.votes] or None
+    except (ValueError, OverflowError):
+        return None
+    if votes is not None and not all(0 <= n <= 10**6 for n in votes):
+        return None
+    label = cell(columns.label)
+    if columns.affectnet and label.isdigit():
+        label = AFFECTNET[int(label)] if int(label) < len(AFFECTNET) else ""
+    path = cell(columns.path).replace("\\", "/")
+    split = split_named(cell(columns.split)) or named_split
+    return _Row(path, label, split, cell(columns.group) or None, votes) if path else None
+
+
+def _labels(table: _Table) -> tuple[list[str], list[int | None]]:
+    """Class names, and an index for each row found. Votes decide where there are any."""
+    if table.vote_names is not None:
+        columns = class_columns(table.vote_names)
+        width = len(table.vote_names)
+        votes = np.array([row.votes or [0] * width for row, _ in table.found], np.int64)
+        labels = label_votes(votes, columns, "majority").labels.tolist()
+        return [table.vote_names[i] for i in columns], [None if x == DROPPED else x for x in labels]
+    names = [canonical(row.label) or row.label for row, _ in table.found]
+    classes = list(ordered([name for name in names if name and name not in NOT_AN_EXPRESSION]))
+    at = {name: i for i, name in enumerate(classes)}
+    return classes, [at.get(name) for name in names]
