@@ -6,16 +6,17 @@ from typing import Any, TypeVar
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import Http404
 
 from webapp.accounts.models import Owned, User
 
 M = TypeVar("M", bound=Owned)
+Part = TypeVar("Part", bound=Model)  # of something owned, or the owned thing itself
 Anyone = User | AnonymousUser
 
 
-def visible(queryset: QuerySet[M], user: Anyone, path: str = "") -> QuerySet[M]:
+def visible(queryset: QuerySet[Part], user: Anyone, path: str = "") -> QuerySet[Part]:
     """The rows somebody may see. `path` leads to the owned row: "dataset__" for versions of data sets."""
     if not isinstance(user, User) or not user.is_active:
         return queryset.none()

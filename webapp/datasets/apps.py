@@ -3,3 +3,20 @@ from django.apps import AppConfig
 
 class DatasetsConfig(AppConfig):
     name = "webapp.datasets"
+
+    def ready(self) -> None:
+        """Make imports and drawings known."""
+        from webapp.datasets import importing
+        from webapp.jobs import kinds
+
+        for name, prepare in (("import", importing.prepare_import), ("draw", importing.prepare_drawing)):
+            kinds.register(
+                kinds.Kind(
+                    name=name,
+                    queue="cpu",
+                    subject=importing.subject,
+                    url=importing.url,
+                    prepare=prepare,
+                    on_event=importing.on_event,
+                )
+            )

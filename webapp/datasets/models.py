@@ -89,15 +89,46 @@ class Sample(models.Model):
     height = models.PositiveIntegerField()
     sha256 = models.CharField(max_length=64)
     phash = models.CharField(max_length=16, blank=True)
+    pixels = models.CharField(max_length=16, blank=True)  # equal for equal pixels, whatever the file format
     brightness = models.FloatField(default=0.0)
     sharpness = models.FloatField(default=0.0)
     flags = models.JSONField(default=list)
+    flagged = models.CharField(max_length=200, blank=True)  # the flags between spaces, for filters
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["version", "index"], name="one_sample_an_index")
         ]
-        indexes: ClassVar = [models.Index(fields=["version", "split", "label", "index"])]
+        indexes: ClassVar = [
+            models.Index(fields=["version", "split", "label", "index"]),
+            # Answers every filter of the grid, in order, without a look at the rows themselves.
+            models.Index(
+                fields=["version", "index", "split", "label", "flagged", "name"], name="samples_as_browsed"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class Refusal(models.Model):
+    """A file of the source that did not arrive as it was, and why."""
+
+    class Verdict(models.TextChoices):
+        REFUSED = "refused", "Refused"
+        REPAIRED = "repaired", "Repaired"
+        SKIPPED = "skipped", "Skipped"
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="refusals")
+    index = models.PositiveIntegerField()  # in the order of the source
+    name = models.CharField(max_length=1000)
+    verdict = models.CharField(max_length=10, choices=Verdict.choices)
+    reason = models.CharField(max_length=500)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["version", "index"], name="one_refusal_an_index")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"

@@ -1,6 +1,21 @@
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
+
+from webapp.datasets import face_views, views
 
 app_name = "datasets"
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", views.index, name="index"),
+    path("new", views.new, name="new"),
+    path("drawn", views.try_drawn, name="try_drawn"),
+    path("<int:pk>/", views.dataset, name="dataset"),
+    path("<int:pk>/edit", views.edit, name="edit"),
+    path("<int:pk>/delete", views.delete, name="delete"),
+    path("<int:pk>/v<int:number>/", views.dataset, name="version"),
+    path("<int:pk>/v<int:number>/odd/", views.refusals, name="refusals"),
+    path("<int:pk>/v<int:number>/odd.csv", views.refusals_csv, name="refusals_csv"),
+    path("<int:pk>/v<int:number>/faces/", face_views.faces, name="faces"),
+    path("<int:pk>/v<int:number>/faces/<int:index>/", face_views.face, name="face"),
+    path("<int:pk>/v<int:number>/faces/<int:index>/image", face_views.pixels, name="pixels"),
+]

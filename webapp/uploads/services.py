@@ -23,6 +23,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from webapp.accounts.models import User
+from webapp.errors import RefusedError
 from webapp.uploads import selectors
 from webapp.uploads.models import Upload
 
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 PIECE = 2**20  # bytes held in memory at once
 
 
-class UploadError(Exception):
+class UploadError(RefusedError):
     """An upload cannot go on. `status` is the HTTP one, the text is for people."""
 
     def __init__(self, status: int, why: str) -> None:

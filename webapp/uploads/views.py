@@ -67,7 +67,7 @@ def uploads(request: HttpRequest) -> HttpResponse:
     size = _whole_number(request, "Upload-Length")
     upload = services.create(user, filename=_filename(request), size=size)
     response = HttpResponse(status=201)
-    response["Location"] = request.build_absolute_uri(reverse("uploads:upload", args=[upload.pk]))
+    response["Location"] = reverse("uploads:upload", args=[upload.pk])  # relative: proxies may rename us
     return _with_offset(response, upload, 0)
 
 

@@ -1,0 +1,155 @@
+// One parcel on its way to the server, by tus-js-client (window.tus): goes on after a reload, a lost
+// connection or a pause. Says "change" whenever something about it changed.
+
+const RETRIES = [0, 1000, 2000, 4000, 8000]; // ms; tus-js-client's own, within one try
+const TRY_AGAIN = 5000; // ms, after those are used up, for as long as it takes
+const WINDOW = 5000; // ms over which the rate is taken
+
+function csrfToken() {
+  return document.cookie.match(/(?:^|; )mmfrm_csrf=([^;]+)/)?.[1] ?? "";
+}
+
+export class Transfer extends EventTarget {
+  constructor(parcel, { endpoint, chunk, user }) {
+    super();
+    this.parcel = parcel;
+    this.sent = 0;
+    this.state = "sending"; // sending | paused | waiting | failed | done
+    this.text = "";
+    this.marks = [];
+    this.source = null;
+    this.tus = new window.tus.Upload(parcel.file ?? parcel, {
+      endpoint,
+      chunkSize: chunk,
+      retryDelays: RETRIES,
+      metadata: { filename: parcel.name },
+      removeFingerprintOnSuccess: true,
+      fingerprint: async () => `mmfrm|${user}|${parcel.fingerprint}`,
+      ...(parcel.file ? {} : { fileReader: { openFile: async () => this.opened() }, uploadSize: parcel.size }),
+      onBeforeRequest: (request) => request.setHeader("X-CSRFToken", csrfToken()),
+      onUploadUrlAvailable: () => { this.url = this.tus.url; this.say(); },
+      onProgress: (sent) => this.progressed(sent),
+      onShouldRetry: (error) => this.isWorthRetrying(error),
+      onSuccess: () => this.become("done"),
+      onError: (error) => this.stumbled(error),
+    });
+    window.addEventListener("online", this.online = () => { if (this.state === "waiting") this.goOn(); });
+  }
+
+  get id() {
+    return this.url?.split("/").pop() ?? null;
+  }
+
+  /** Bytes a second over the last few seconds; null while unknown. */
+  get rate() {
+    const [first] = this.marks;
+    const last = this.marks[this.marks.length - 1];
+    if (!first || last.at - first.at < 300) return null;
+    return (1000 * (last.sent - first.sent)) / (last.at - first.at);
+  }
+
+  get secondsLeft() {
+    return this.rate ? (this.parcel.size - this.sent) / this.rate : null;
+  }
+
+  async start() {
+    try {
+      const [earlier] = await this.tus.findPreviousUploads();
+      if (earlier) {
+        this.tus.resumeFromPreviousUpload(earlier);
+        this.url = earlier.uploadUrl;
+      }
+      this.tus.start();
+    } catch (error) {
+      this.stumbled(error);
+    }
+  }
+
+  pause() {
+    clearTimeout(this.timer);
+    this.tus.abort();
+    this.become("paused");
+  }
+
+  goOn() {
+    clearTimeout(this.timer);
+    this.marks = [];
+    this.become("sending");
+    if (this.url) this.tus.url = this.url; // tus-js-client forgets it when it is refused, as when signed out
+    this.tus.start();
+  }
+
+  /** Stop, and have the server forget it. */
+  async discard() {
+    clearTimeout(this.timer);
+    window.removeEventListener("online", this.online);
+    await this.tus.abort();
+    const fingerprint = await this.tus.options.fingerprint();
+    for (const earlier of await this.tus.options.urlStorage.findUploadsByFingerprint(fingerprint)) {
+      await this.tus.options.urlStorage.removeUpload(earlier.urlStorageKey);
+    }
+    if (this.url) await discard(this.url);
+  }
+
+  opened() {
+    this.source ??= this.parcel.open();
+    return this.source;
+  }
+
+  progressed(sent) {
+    const now = performance.now();
+    this.sent = sent;
+    this.marks.push({ at: now, sent });
+    while (this.marks.length > 2 && now - this.marks[0].at > WINDOW) this.marks.shift();
+    if (this.state === "waiting") this.state = "sending";
+    this.say();
+  }
+
+  isWorthRetrying(error) {
+    const status = error.originalResponse?.getStatus() ?? 0;
+    const isWorth = status === 0 || [408, 409, 423, 429].includes(status) || (status >= 500 && status !== 507);
+    if (isWorth && status === 0) this.become("waiting");
+    return isWorth;
+  }
+
+  stumbled(error) {
+    if (this.state === "paused") return;
+    if (error.originalRequest && this.isWorthRetrying(error)) {
+      this.become("waiting");
+      this.timer = setTimeout(() => this.goOn(), TRY_AGAIN);
+      return;
+    }
+    this.become("failed", reasonOf(error));
+  }
+
+  become(state, text = "") {
+    this.state = state;
+    this.text = text;
+    if (state === "done") {
+      this.sent = this.parcel.size;
+      window.removeEventListener("online", this.online);
+    }
+    this.say();
+  }
+
+  say() {
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+function reasonOf(error) {
+  const response = error.originalResponse;
+  if (response && /^text\/plain/.test(response.getHeader("Content-Type") ?? "")) return response.getBody();
+  if (response) return `The server refused it (${response.getStatus()}). Reload the page and try again.`;
+  if (error.name === "NotReadableError" || error.name === "NotFoundError") {
+    return "A file was changed or moved while it was sent. Choose it again.";
+  }
+  return `It could not be sent (${error.message}).`;
+}
+
+/** Have the server forget an upload. True where it did, or had already. */
+export async function discard(url) {
+  const headers = { "Tus-Resumable": "1.0.0", "X-CSRFToken": csrfToken() };
+  const response = await fetch(url, { method: "DELETE", headers });
+  return response.ok || [404, 410].includes(response.status);
+}

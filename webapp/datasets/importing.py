@@ -1,0 +1,96 @@
+"""The jobs that fill a version: reading an upload, or drawing faces."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.urls import reverse
+
+from mmfrm.config import presets
+from mmfrm.events import Event, Finished
+from mmfrm.jobs import DrawJob, ImportJob
+from mmfrm.jobs import Job as JobFile
+from webapp.datasets import loading
+from webapp.datasets.models import Dataset, DatasetImport
+from webapp.errors import RefusedError
+from webapp.jobs import services as jobs
+from webapp.jobs.models import Job
+from webapp.uploads import services as uploads
+
+if TYPE_CHECKING:
+    from webapp.experiments.models import Run
+
+log = logging.getLogger(__name__)
+
+
+def subject(job: Job) -> Dataset:
+    """Whose permissions the job has."""
+    return job.dataset_import.version.dataset
+
+
+def url(job: Job) -> str:
+    """The page that shows it."""
+    return reverse("datasets:dataset", args=[job.dataset_import.version.dataset_id])
+
+
+def prepare_import(job: Job) -> JobFile:
+    """Read the upload into the version's folder. Raises RefusedError where the upload is gone."""
+    row = _import_of(job)
+    if row.upload is None:
+        raise RefusedError("The uploaded file is no longer here. Upload it again.")
+    return ImportJob(
+        source=str(row.upload.path),
+        out=str(row.version.folder),
+        name=row.version.dataset.name,
+        filename=row.upload.filename,
+        layout=row.options.get("layout", "auto"),
+    )
+
+
+def prepare_drawing(job: Job) -> JobFile:
+    """Draw faces into the version's folder."""
+    row = _import_of(job)
+    return DrawJob(out=str(row.version.folder), count=row.options["count"], seed=row.options["seed"])
+
+
+def on_event(job: Job, event: Event) -> None:
+    """When the folder is whole, make it a version: rows, counts, ready. A second time changes nothing."""
+    if not isinstance(event, Finished):
+        return
+    row = _import_of(job)
+    if row.version.ready_at is not None:
+        return
+    loading.load(row.version)
+    if row.upload is not None:  # the packs hold every pixel that was taken from it
+        uploads.discard(row.upload)
+    if row.options.get("then_quick_look"):
+        _start_quick_look(row)
+
+
+def _start_quick_look(row: DatasetImport) -> None:
+    """Begin a first training; the data set is worth keeping even where that fails."""
+    from webapp.experiments.services import start_run  # experiments know data sets, not the other way round
+
+    try:
+        with transaction.atomic():
+            run: Run = start_run(
+                row.version.made_by,
+                version=row.version,
+                preset="quick-look",
+                config=presets()["quick-look"],
+                name="Quick look at drawn faces",
+                private=row.version.dataset.private,
+            )
+    except RefusedError as error:
+        log.warning("no quick look at %s: %s", row.version, error)
+        jobs.note(row.job, "notice", {"level": "warning", "text": f"No training was started: {error}"})
+        return
+    row.options["run"] = run.pk
+    row.save(update_fields=["options"])
+
+
+def _import_of(job: Job) -> DatasetImport:
+    rows = DatasetImport.objects.select_related("job", "upload", "version__dataset", "version__made_by")
+    return rows.get(job=job)

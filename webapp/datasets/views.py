@@ -1,0 +1,162 @@
+"""Pages of data sets: the list, the making, the overview, and what was odd."""
+
+from __future__ import annotations
+
+import csv
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.text import slugify
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from mmfrm.spreadsheet import safe_cell
+from webapp.accounts.permissions import get_editable, may_create, may_edit, require
+from webapp.accounts.request import user_of
+from webapp.datasets import selectors, services
+from webapp.datasets.forms import EditForm, ImportForm
+from webapp.datasets.models import Dataset, DatasetVersion
+from webapp.errors import RefusedError
+from webapp.streams import StreamedRows
+
+CARDS_A_PAGE = 24
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    """Every data set that the visitor may see."""
+    page = Paginator(selectors.datasets(user_of(request)), CARDS_A_PAGE).get_page(request.GET.get("page"))
+    cards = []
+    for dataset in page:
+        version = next(iter(dataset.versions.all()), None)
+        faces = selectors.card_faces(version) if version is not None else []
+        cards.append({"dataset": dataset, "version": version, "faces": faces})
+    return render(request, "datasets/index.html", {"page": page, "cards": cards})
+
+
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """Upload, name, import."""
+    user = user_of(request)
+    require(may_create(user), "Viewers cannot add data sets. Ask an administrator for the editor role.")
+    form = ImportForm(request.POST or None)
+    if form.is_valid():
+        data = form.cleaned_data
+        try:
+            made = services.import_uploads(
+                user,
+                upload_ids=data["upload"],
+                name=data["name"],
+                layout=data["layout"],
+                private=data["private"],
+            )
+        except RefusedError as error:
+            form.add_error(None, str(error))
+        else:
+            return redirect("datasets:dataset", made[0].pk) if len(made) == 1 else redirect("datasets:index")
+    return render(request, "datasets/new.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_POST
+def try_drawn(request: HttpRequest) -> HttpResponse:
+    """Drawn faces and a first training on them, for whoever has no data at hand."""
+    user = user_of(request)
+    require(may_create(user), "Viewers cannot add data sets. Ask an administrator for the editor role.")
+    dataset = services.draw(user, seed=secrets.randbelow(2**31), then_quick_look=True)
+    return redirect("datasets:dataset", dataset.pk)
+
+
+@require_GET
+def dataset(request: HttpRequest, pk: int, number: int | None = None) -> HttpResponse:
+    """The overview of a version; while it is imported, how far that is."""
+    version = selectors.version_of(user_of(request), pk, number)
+    context = frame(request, version, "overview")
+    if version.ready_at is None:
+        return render(request, "datasets/importing.html", context)
+    table = selectors.class_table(version)
+    context |= {
+        "table": table,
+        "chart": selectors.chart(table),
+        "observations": selectors.observations(version, table),
+        "findings": selectors.findings(version),
+        "verdicts": selectors.verdicts(version),
+        "faces": [(s, selectors.label_of(version, s)) for s in selectors.evenly(version)],
+        "form": EditForm(instance=version.dataset),
+    }
+    return render(request, "datasets/overview.html", context)
+
+
+@require_GET
+def refusals(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """The files that were refused, repaired or skipped, and why."""
+    version = selectors.version_of(user_of(request), pk, number)
+    verdict = request.GET.get("verdict", "")
+    page = selectors.refusals(version, verdict, request.GET.get("page"))
+    context = {"page": page, "verdict": verdict, "verdicts": selectors.verdicts(version)}
+    return render(request, "datasets/refusals.html", frame(request, version, "odd") | context)
+
+
+@require_GET
+def refusals_csv(request: HttpRequest, pk: int, number: int) -> StreamedRows:
+    """The same as a spreadsheet, all of them."""
+    version = selectors.version_of(user_of(request), pk, number)
+    response = StreamedRows(_refusal_lines(version), content_type="text/csv; charset=utf-8")
+    name = f"{slugify(version.dataset.name) or 'data-set'}-v{version.number}-odd.csv"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+@require_http_methods(["GET", "POST"])
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Name, description, privacy."""
+    row = get_editable(Dataset.objects.select_related("owner"), request.user, pk=pk)
+    form = EditForm(request.POST or None, instance=row)
+    if form.is_valid():
+        services.edit(row, **form.cleaned_data)
+        messages.success(request, "Saved.")
+        return redirect("datasets:dataset", pk)
+    context = {"dataset": row, "form": form, "goes_along": selectors.goes_along(row)}
+    context["why_not"] = services.why_not_deleted(row)
+    return render(request, "datasets/edit.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete a data set and its pixels."""
+    row = get_editable(Dataset.objects.all(), request.user, pk=pk)
+    try:
+        services.delete(row)
+    except RefusedError as error:
+        messages.error(request, f"{row.name} was not deleted. {error}")
+        return redirect("datasets:edit", pk)
+    messages.success(request, f"{row.name} and its images were deleted.")
+    return redirect("datasets:index")
+
+
+def frame(request: HttpRequest, version: DatasetVersion, tab: str) -> dict[str, Any]:
+    """What the head of every page of a version shows."""
+    return {
+        "dataset": version.dataset,
+        "version": version,
+        "job": version.import_job.job,
+        "import": version.import_job,
+        "tab": tab,
+        "may_edit": may_edit(request.user, version.dataset),
+    }
+
+
+class _Echo:
+    def write(self, line: str) -> str:
+        return line
+
+
+def _refusal_lines(version: DatasetVersion) -> Iterator[str]:
+    writer = csv.writer(_Echo(), lineterminator="\n")
+    yield writer.writerow(["file", "verdict", "reason"])
+    rows = version.refusals.order_by("index").values_list("name", "verdict", "reason")
+    for row in rows.iterator(2000):
+        yield writer.writerow([safe_cell(cell) for cell in row])
