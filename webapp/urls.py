@@ -12,6 +12,9 @@ handler500 = "webapp.views.server_error"
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("activity", views.activity, name="activity"),
+    path("offline", views.offline, name="offline"),
+    path("service-worker.js", views.service_worker, name="service_worker"),
     path("health", views.health, name="health"),
     path("", include("webapp.accounts.urls")),
     path("jobs/", include("webapp.jobs.urls")),

@@ -6,13 +6,29 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template import loader
+from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET
+
+from webapp import home as selectors
+from webapp.accounts.request import user_of
 
 
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     """What runs now, what waits, what ended lately; for a newcomer, where to begin."""
-    return render(request, "home.html")
+    user = user_of(request)
+    return render(
+        request, "home.html", {"activity": selectors.activity(user), "steps": selectors.steps(user)}
+    )
+
+
+@require_GET
+def activity(request: HttpRequest) -> HttpResponse:
+    """The moving part of the home page alone, for htmx: something has changed."""
+    user = user_of(request)
+    context = {"activity": selectors.activity(user), "steps": selectors.steps(user)}
+    return render(request, "components/activity.html", context)
 
 
 @require_GET
@@ -35,5 +51,20 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500."""
-    return render(request, "500.html", status=500)
+    """500. Asks nothing of the database, which may be what is broken."""
+    return HttpResponse(loader.render_to_string("500.html"), status=500)
+
+
+@require_GET
+@login_not_required
+def offline(request: HttpRequest) -> HttpResponse:
+    """What the service worker shows when the server cannot be reached."""
+    return HttpResponse(loader.render_to_string("offline.html"))
+
+
+@require_GET
+@login_not_required
+@cache_control(no_cache=True)
+def service_worker(request: HttpRequest) -> HttpResponse:
+    """The script that keeps the offline page; at the root, since it serves only what is below it."""
+    return HttpResponse(loader.render_to_string("service_worker.js"), content_type="text/javascript")

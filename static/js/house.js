@@ -38,3 +38,10 @@ document.addEventListener("change", (event) => {
   const form = event.target.closest?.("form[data-applies-at-once]");
   if (form) form.requestSubmit();
 });
+
+// The offline page needs a service worker, which browsers allow on localhost and over TLS.
+if ("serviceWorker" in navigator && window.isSecureContext) {
+  navigator.serviceWorker.register("/service-worker.js").catch(() => {
+    // private windows may forbid it; then the browser shows its own page
+  });
+}

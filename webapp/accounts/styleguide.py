@@ -30,7 +30,7 @@ class ExampleForm(forms.Form):
 
 def example_form() -> ExampleForm:
     """Sent with a mistake in it, so that errors show."""
-    return ExampleForm({"name": "FERPlus, majority", "epochs": 900, "preset": "small", "split": "given"}, {})
+    return ExampleForm({"name": "FERPlus, majority", "epochs": 900, "preset": "small", "split": "given"})
 
 
 def example_jobs(owner: User) -> list[Job]:

@@ -118,7 +118,7 @@ def field(bound: BoundField, css: str = "") -> dict[str, Any]:
         kind = "form-check-input"
     elif isinstance(widget, Select):
         kind = "form-select"
-    attrs = {
+    attrs: dict[str, str | bool] = {
         "class": f"{widget.attrs.get('class', '')} {kind}{' is-invalid' if bound.errors else ''}".strip()
     }
     return {

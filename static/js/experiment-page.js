@@ -1,0 +1,77 @@
+// An experiment's page: the curves of the chosen runs over each other, fetched anew when a run goes on.
+import { draw } from "./charts.js";
+
+const card = document.querySelector("[data-curves]");
+const chart = document.getElementById("curves");
+const hidden = new Set(); // runs taken off the chart
+let figure = "accuracy";
+let curves = [];
+
+/** Runs have no fixed colours; neighbours in the table get distant hues. */
+function colourOf(run) {
+  const place = [...document.querySelectorAll("tr[data-run]")].findIndex((row) => row.dataset.run === String(run));
+  const hues = [215, 35, 150, 300, 85, 255, 5, 180, 330, 115];
+  return hsl(hues[place % hues.length], 58, place >= hues.length ? 35 : 48);
+}
+
+function hsl(hue, saturation, lightness) {
+  return `hsl(${hue}, ${saturation}%, ${lightness}%)`;
+}
+
+function traces() {
+  return curves.filter((one) => !hidden.has(one.run)).map((one) => ({
+    x: one.x, y: one.y, name: one.name, type: "scatter", mode: one.x.length > 30 ? "lines" : "lines+markers",
+    line: { color: colourOf(one.run), width: 2 }, marker: { size: 5 },
+    hovertemplate: `%{y:${figure === "loss" ? ".4g" : ".1%"}}<extra>${escaped(one.name)}</extra>`,
+  }));
+}
+
+/** Plotly reads a little HTML in texts; names are people's own words. */
+function escaped(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+function layout() {
+  const longest = Math.max(1, ...curves.map((one) => one.x.at(-1) ?? 1));
+  return {
+    hovermode: "x unified",
+    xaxis: { title: { text: "epoch" }, tickformat: "d", ...(longest <= 12 ? { dtick: 1 } : { nticks: 10 }) },
+    yaxis: figure === "loss" ? {} : { tickformat: ".0%" },
+  };
+}
+
+async function refresh() {
+  const answer = await fetch(`${card.dataset.curves}?figure=${figure}`);
+  if (!answer.ok) return;
+  ({ runs: curves } = await answer.json());
+  card.hidden = !curves.length;
+  showTable();
+  await draw(chart, traces, layout);
+}
+
+function showTable() {
+  for (const box of document.querySelectorAll("[data-curve]")) {
+    const run = Number(box.dataset.curve);
+    box.checked = !hidden.has(run);
+    box.parentElement.querySelector(".curve-swatch").style.background = colourOf(run);
+  }
+}
+
+document.addEventListener("change", (event) => {
+  if (!event.target.dataset.curve) return;
+  const run = Number(event.target.dataset.curve);
+  if (event.target.checked) hidden.delete(run);
+  else hidden.add(run);
+  draw(chart, traces, layout);
+});
+
+card.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-figure]");
+  if (!button) return;
+  figure = button.dataset.figure;
+  for (const one of card.querySelectorAll("[data-figure]")) one.setAttribute("aria-pressed", String(one === button));
+  refresh();
+});
+
+document.addEventListener("htmx:afterSwap", (event) => { if (event.target.id === "runs") refresh(); });
+refresh();

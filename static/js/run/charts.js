@@ -1,0 +1,149 @@
+// What each chart of a run's page shows: a function of the series and of how the person looks at it
+// (split, smoothing, scale, parts, step figure, hidden expressions) that answers traces and layout.
+import { colours, expressionColour, expressionMark } from "../charts.js";
+import { smoothed } from "./series.js";
+
+const PERCENT = ".1%";
+const FEW = 30; // epochs up to which each point has a marker
+
+function line(x, y, { name, colour, dash = "solid", symbol = "circle", width = 2, weight = 0, format = ".4g" }) {
+  const values = smoothed(y, weight);
+  return {
+    x, y: values, name, type: "scatter", connectgaps: false,
+    mode: x.length > FEW ? "lines" : "lines+markers",
+    line: { color: colour, width, dash }, marker: { color: colour, size: 5, symbol },
+    hovertemplate: `%{y:${format}}<extra>${name}</extra>`,
+  };
+}
+
+/** The raw values behind a smoothed line, faint. */
+function shadow(x, y, colour) {
+  return { x, y, type: "scatter", mode: "lines", line: { color: colour, width: 1 }, opacity: 0.25, hoverinfo: "skip", showlegend: false };
+}
+
+function withShadows(specs, x, weight) {
+  const lines = specs.map((spec) => line(x, spec.y, { ...spec, weight }));
+  return weight ? [...specs.map((spec) => shadow(x, spec.y, spec.colour)), ...lines] : lines;
+}
+
+function epochAxis(series) {
+  const count = series.rows("epochs").length;
+  const last = count ? series.x[count - 1] : 1;
+  return {
+    title: { text: "epoch" }, tickformat: "d", ...(last <= 12 ? { dtick: 1 } : { nticks: 8 }),
+    ...(count <= 1 ? { range: [last - 1, last + 1] } : {}),
+  };
+}
+
+function bestPin(series) {
+  const best = series.best();
+  if (best === null) return {};
+  const colour = colours();
+  const pin = { type: "line", xref: "x", x0: best + 1, x1: best + 1, yref: "paper", y0: 0, y1: 1 };
+  return {
+    shapes: [{ ...pin, line: { color: colour.soft, width: 1, dash: "dot" }, layer: "below" }],
+    annotations: [{
+      x: best + 1, xref: "x", y: 1, yref: "paper", yanchor: "bottom", xanchor: "center", showarrow: false,
+      text: `best ${best + 1}`, font: { size: 10, color: colour.soft },
+    }],
+  };
+}
+
+function epochLayout(series, yaxis, more = {}) {
+  return { hovermode: "x unified", xaxis: epochAxis(series), yaxis, ...bestPin(series), ...more };
+}
+
+const LEGEND = { showlegend: true, margin: { l: 48, r: 12, t: 34, b: 40 },
+  legend: { orientation: "h", y: 1.06, yanchor: "bottom", x: 0 } };
+
+function scaled(view, more = {}) {
+  return { type: view.scale, ...(view.scale === "log" ? { dtick: "D2", exponentformat: "power" } : {}), ...more };
+}
+
+function loss(series, view) {
+  const colour = colours();
+  const parts = view.parts === "parts";
+  const named = parts ? [["cross_entropy", "cross-entropy", "solid"], ["rfloss", "RFLoss", "dot"]] : [["loss", "loss", "solid"]];
+  const specs = [];
+  for (const [split, title, tint] of [["train", "training", colour.train], ["val", "validation", colour.val]]) {
+    for (const [figure, word, dash] of named) {
+      specs.push({ y: series.column(`${split}.${figure}`), name: parts ? `${word}, ${title}` : title, colour: tint, dash });
+    }
+  }
+  return { traces: withShadows(specs, series.x, view.smoothing), layout: epochLayout(series, scaled(view), LEGEND) };
+}
+
+function accuracy(series, view) {
+  const colour = colours();
+  const x = series.x;
+  const band = { x, type: "scatter", mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false };
+  const low = smoothed(series.column("val.accuracy_low"), view.smoothing);
+  const high = smoothed(series.column("val.accuracy_high"), view.smoothing);
+  const shade = [{ ...band, y: low }, { ...band, y: high, fill: "tonexty", fillcolor: translucent(colour.val, 0.14) }];
+  const specs = [
+    { y: series.column("train.accuracy"), name: "training accuracy", colour: colour.train, format: PERCENT },
+    { y: series.column("val.accuracy"), name: "accuracy", colour: colour.val, format: PERCENT },
+    { y: series.column("val.mean_class_accuracy"), name: "mean-class", colour: colour.caution, dash: "dash", format: PERCENT },
+    { y: series.column("val.macro_f1"), name: "macro-F1", colour: colour.soft, dash: "dot", format: PERCENT },
+  ];
+  return {
+    traces: [...shade, ...withShadows(specs, x, view.smoothing)],
+    layout: epochLayout(series, { tickformat: ".0%" }, LEGEND),
+  };
+}
+
+/** "#0f7285" as rgba: Plotly does not know color-mix(). */
+function translucent(hex, opacity) {
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  return `rgba(${r},${g},${b},${opacity})`;
+}
+
+function byExpression(figure, yaxis, format) {
+  return (series, view) => {
+    const x = series.x;
+    const rows = series.column(`${view.split}.${figure}`);
+    const traces = series.classes.map((name, k) => ({
+      ...line(x, rows.map((values) => values[k] ?? null), {
+        name, colour: expressionColour(name, k), ...expressionMark(name), width: 1.75, weight: view.smoothing, format,
+      }),
+      visible: !view.hidden.has(name),
+    }));
+    return { traces, layout: epochLayout(series, yaxis) };
+  };
+}
+
+function single(figure, name, { log = false, format = ".4g", title = "" } = {}) {
+  return (series, view) => {
+    const specs = [{ y: series.column(figure), name, colour: colours().val, format }];
+    const yaxis = log ? scaled(view, { title: { text: title } }) : { rangemode: "tozero", title: { text: title } };
+    return { traces: withShadows(specs, series.x, view.smoothing), layout: epochLayout(series, yaxis) };
+  };
+}
+
+function steps(series, view) {
+  const rows = series.rows("steps");
+  const colour = colours();
+  const x = rows.map((row) => row.step + 1);
+  const y = rows.map((row) => row[view.stepFigure]);
+  const isScaled = view.stepFigure !== "images_per_second";
+  const specs = [{ y, name: view.stepFigure.replaceAll("_", " "), colour: colour.val, width: 1.25 }];
+  const traces = withShadows(specs, x, view.smoothing);
+  for (const trace of traces) trace.mode = "lines";
+  return {
+    traces,
+    layout: { hovermode: "x unified", xaxis: { title: { text: "step" }, tickformat: ",d" }, yaxis: isScaled ? scaled(view) : { rangemode: "tozero" } },
+  };
+}
+
+/** Every chart by the name in its data-chart, and what it is drawn from. */
+export const CHARTS = {
+  loss: { from: "epochs", build: loss },
+  accuracy: { from: "epochs", build: accuracy },
+  variance: { from: "epochs", build: byExpression("p_true_variance", { rangemode: "tozero" }, ".4f") },
+  mean: { from: "epochs", build: byExpression("p_true_mean", { range: [0, 1] }, ".3f") },
+  recall: { from: "epochs", build: byExpression("recall", { range: [0, 1], tickformat: ".0%" }, PERCENT) },
+  learning_rate: { from: "epochs", build: single("learning_rate", "learning rate", { log: true }) },
+  gradient_norm: { from: "epochs", build: single("gradient_norm", "gradient norm", { log: true }) },
+  images_per_second: { from: "epochs", build: single("images_per_second", "images a second", { format: ".1f" }) },
+  steps: { from: "steps", build: steps },
+};

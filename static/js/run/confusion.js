@@ -1,0 +1,81 @@
+// Confusion matrices: the share of each row as colour, count and share as text. Also the intervals
+// of the table beside them, and the tabs between figures of test, best and last epoch.
+import { colours, draw } from "../charts.js";
+
+function isDark() {
+  return document.documentElement.dataset.bsTheme === "dark";
+}
+
+function matrix(data) {
+  const shares = data.confusion.map((row) => {
+    const total = row.reduce((a, b) => a + b, 0);
+    return row.map((count) => (total ? count / total : 0));
+  });
+  const text = data.confusion.map((row, i) => row.map((count, j) => (count ? `${count}<br>${Math.round(100 * shares[i][j])} %` : "")));
+  const hover = data.confusion.map((row, i) => row.map((count, j) =>
+    `${count} ${data.classes[i]} answered ${data.classes[j]} (${(100 * shares[i][j]).toFixed(1)} %)`));
+  return { shares, text, hover };
+}
+
+function traces(data) {
+  const colour = colours();
+  const { shares, text, hover } = matrix(data);
+  return [{
+    type: "heatmap", x: data.classes, y: data.classes, z: shares, text, hovertext: hover,
+    texttemplate: "%{text}", textfont: { size: data.classes.length > 9 ? 9 : 10.5 }, hovertemplate: "%{hovertext}<extra></extra>",
+    zmin: 0, zmax: 1, showscale: false, xgap: 2, ygap: 2,
+    colorscale: [[0, colour.sunken], [0.05, isDark() ? "#173b44" : "#d5ebef"], [1, isDark() ? "#2f9fb4" : "#0f7285"]],
+  }];
+}
+
+function layout() {
+  return {
+    hovermode: "closest", dragmode: false, margin: { l: 70, r: 8, t: 8, b: 60 },
+    xaxis: { title: { text: "answer" }, showgrid: false, ticks: "", fixedrange: true, tickangle: -35 },
+    yaxis: { title: { text: "truth" }, showgrid: false, ticks: "", autorange: "reversed", fixedrange: true },
+  };
+}
+
+/** Draw the matrices that are shown, and place the intervals. Call again after htmx has brought new ones. */
+export function showFigures(root = document) {
+  for (const element of root.querySelectorAll("[data-confusion]")) {
+    if (element.closest("[hidden]")) continue;
+    const data = JSON.parse(document.getElementById(element.dataset.confusion).textContent);
+    draw(element, () => traces(data), layout, { displayModeBar: false });
+  }
+  for (const element of root.querySelectorAll(".interval")) {
+    const { low, high, at } = element.dataset;
+    element.querySelector("i").style.left = `${100 * low}%`;
+    element.querySelector("i").style.width = `${100 * (high - low)}%`;
+    element.querySelector("b").style.left = `${100 * at}%`;
+  }
+}
+
+let chosen = null;
+
+function choose(key, root) {
+  const tabs = [...root.querySelectorAll("[data-figures]")];
+  if (!tabs.some((tab) => tab.dataset.figures === key)) return;
+  for (const tab of tabs) {
+    const isChosen = tab.dataset.figures === key;
+    tab.setAttribute("aria-selected", String(isChosen));
+    tab.setAttribute("aria-pressed", String(isChosen));
+  }
+  for (const panel of root.querySelectorAll("[data-figures-panel]")) panel.hidden = panel.dataset.figuresPanel !== key;
+}
+
+document.addEventListener("click", (event) => {
+  const tab = event.target.closest("[data-figures]");
+  if (!tab) return;
+  chosen = tab.dataset.figures;
+  const root = document.getElementById("results");
+  choose(chosen, root);
+  showFigures(root);
+});
+
+/** After new figures have come: the same tab as before, if it is still there. */
+export function showChosenFigures() {
+  const root = document.getElementById("results");
+  if (chosen) choose(chosen, root);
+  showFigures(root);
+}

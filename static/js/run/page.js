@@ -1,0 +1,130 @@
+// The page of a run: it opens with what the server has, and then follows.
+import { duration, number, percent } from "../format.js";
+import { show } from "../job.js";
+import { follow } from "../live.js";
+import { CHARTS } from "./charts.js";
+import { showChosenFigures } from "./confusion.js";
+import { Painter } from "./painter.js";
+import { Series } from "./series.js";
+import { watchView } from "./view.js";
+
+const page = document.getElementById("run");
+const series = new Series();
+const view = watchView(page, { onChange: (concerned) => painter.mark(concerned), series });
+const painter = new Painter([...page.querySelectorAll("[data-chart]")], (name) => CHARTS[name].build(series, view));
+
+// --- parts of the page that the server renders, fetched anew when they have changed ---------------
+
+const waiting = new Map();
+
+/** Fetch a part of the page soon, once for many reasons. */
+function refetch(part, selector, delay) {
+  if (waiting.has(part)) return;
+  waiting.set(part, setTimeout(async () => {
+    waiting.delete(part);
+    await window.htmx.ajax("GET", page.dataset[part], { target: selector, swap: "outerHTML" });
+    if (part === "results") showChosenFigures();
+    if (part === "head") afterHead();
+  }, delay));
+}
+
+function afterHead() {
+  applyShares();
+  showEpochs();
+}
+
+function applyShares() {
+  for (const bar of page.querySelectorAll("#run-head [data-share]")) bar.style.width = `${bar.dataset.share}%`;
+}
+
+// --- the head ---------------------------------------------------------------------------------------
+
+let known = { state: head().dataset.state, attempt: head().dataset.attempt, worker: head().dataset.worker };
+let heartbeat = { at: null, changed: performance.now() };
+
+function head() {
+  return document.getElementById("run-head");
+}
+
+function write(name, text) {
+  const element = head().querySelector(`[data-live="${name}"]`);
+  if (element && element.textContent !== text) element.textContent = text;
+}
+
+function onSnapshot(job) {
+  show(job);
+  const now = { state: job.state, attempt: String(job.attempt), worker: job.worker };
+  if (Object.keys(now).some((key) => now[key] !== known[key])) {
+    known = now;
+    refetch("head", "#run-head", 0);
+    refetch("log", "#history", 300);
+    if (!["queued", "starting", "running"].includes(job.state)) refetch("results", "#results", 600);
+  }
+  write("rate", job.rate ? number(job.rate, 1) : "–");
+  write("left", duration(job.seconds_left));
+  if (job.heartbeat_at !== heartbeat.at) heartbeat = { at: job.heartbeat_at, changed: performance.now() };
+  const time = head().querySelector('[data-live="heartbeat"] time');
+  if (time && job.heartbeat_at) time.setAttribute("datetime", job.heartbeat_at);
+}
+
+function showEpochs() {
+  const rows = series.rows("epochs");
+  const bar = head().querySelector('[data-live="run-bar"]');
+  if (!rows.length || !bar) return;
+  const done = rows[rows.length - 1].epoch + 1;
+  write("epoch", String(done));
+  bar.style.width = `${Math.min(100, (100 * done) / Number(bar.dataset.epochs))}%`;
+}
+
+// A worker that has gone says nothing: its silence is what shows it. The server puts it in words.
+setInterval(() => {
+  if (!["starting", "running", "pausing", "stopping"].includes(known.state) || heartbeat.at === null) return;
+  const isSilent = performance.now() - heartbeat.changed > 500 * Number(page.dataset.lostSeconds);
+  if (isSilent || head().querySelector("[data-truth]")) refetch("head", "#run-head", 0);
+}, 3000);
+
+// --- events -----------------------------------------------------------------------------------------
+
+const LOGGED = new Set(["state", "notice", "started", "stopped", "failed", "evaluated", "finished", "moved"]);
+
+function onEvents(events) {
+  const news = series.take(events);
+  if (news.size) painter.mark((name) => news.has(CHARTS[name].from));
+  if (news.has("epochs")) {
+    showEpochs();
+    showChips();
+    refetch("results", "#results", 2500);
+    if (events.some((event) => event.kind === "epoch" && event.best)) refetch("head", "#run-head", 500);
+  }
+  if (events.some((event) => event.kind === "evaluated")) {
+    refetch("head", "#run-head", 0);
+    refetch("results", "#results", 300);
+  }
+  if (events.some((event) => LOGGED.has(event.kind))) refetch("log", "#history", 700);
+}
+
+function showChips() {
+  const last = series.rows("epochs").at(-1);
+  for (const chip of page.querySelectorAll("[data-expression-name]")) {
+    const k = series.classes.indexOf(chip.dataset.expressionName);
+    const recall = last?.[`${view.split}.recall`]?.[k];
+    chip.querySelector("[data-chip-figure]").textContent = recall === undefined ? "" : percent(recall, 0);
+  }
+}
+
+page.addEventListener("view-changed", showChips);
+
+async function start() {
+  applyShares();
+  showChosenFigures();
+  const answer = await fetch(page.dataset.points, { headers: { Accept: "application/json" } });
+  if (!answer.ok) throw new Error(`The run's figures could not be fetched (${answer.status}).`);
+  const points = await answer.json();
+  series.load(points);
+  showChips();
+  painter.mark();
+  page.dataset.opened = String(Math.round(performance.now()));
+  follow(page.dataset.jobId, { after: points.seq, onSnapshot, onEvents, onRefused: () => location.reload() });
+}
+
+start();
