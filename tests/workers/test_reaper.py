@@ -1,0 +1,122 @@
+"""Jobs whose worker died go back to the queue; those whose worker lives are left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from webapp.jobs import services
+from webapp.jobs.models import Job, Worker
+from workers.reaper import Reaper
+
+Claimed = Callable[[], Job]
+
+
+@pytest.fixture
+def reaper() -> Reaper:
+    return Reaper()
+
+
+@pytest.fixture
+def rung(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The queues that were rung for."""
+    heard: list[str] = []
+    monkeypatch.setattr(services, "ring", heard.append)
+    return heard
+
+
+def age(job: Job, seconds: float) -> None:
+    Job.objects.filter(pk=job.pk).update(heartbeat_at=timezone.now() - timedelta(seconds=seconds))
+
+
+def test_a_job_without_heartbeat_is_put_back(claimed: Claimed, reaper: Reaper, rung: list[str]) -> None:
+    job = claimed()
+    age(job, 60)
+    reaper.look(1000.0)
+    row = Job.objects.get(pk=job.pk)
+    assert (row.state, row.losses) == ("queued", 1)
+    assert "cpu-1@here is gone" in row.reason
+    assert "cpu" in rung
+
+
+def test_a_job_with_a_fresh_heartbeat_is_left_alone(claimed: Claimed, reaper: Reaper) -> None:
+    job = claimed()
+    age(job, 5)
+    reaper.look(1000.0)
+    assert Job.objects.get(pk=job.pk).state == "starting"
+
+
+def test_a_stopping_job_whose_worker_died_is_stopped(claimed: Claimed, reaper: Reaper) -> None:
+    job = claimed()
+    services.stop(job, job.owner)
+    age(job, 60)
+    reaper.look(1000.0)
+    assert Job.objects.get(pk=job.pk).state == "stopped"
+
+
+def test_a_late_heartbeat_of_a_lost_attempt_is_a_no_op(claimed: Claimed, reaper: Reaper) -> None:
+    job = claimed()
+    age(job, 60)
+    reaper.look(1000.0)
+    assert services.heartbeat(job) is None
+    assert Job.objects.get(pk=job.pk).state == "queued"
+
+
+def test_after_a_pause_of_its_own_workers_get_time_to_report(
+    claimed: Claimed, reaper: Reaper, settings: Settings
+) -> None:
+    """The machine slept for an hour: nobody's heartbeat is fresh, and everybody lives."""
+    settings.JOB_LOST_SECONDS = 12.0
+    job = claimed()
+    reaper.look(1000.0)
+    age(job, 3600)
+    reaper.look(4600.0)
+    assert Job.objects.get(pk=job.pk).state == "starting"
+    for seconds in (3, 6, 9):
+        reaper.look(4600.0 + seconds)
+    assert Job.objects.get(pk=job.pk).state == "starting"
+    reaper.look(4612.1)
+    assert Job.objects.get(pk=job.pk).state == "queued"
+
+
+def test_the_queue_is_rung_again_for_what_waits(claimed: Claimed, reaper: Reaper, rung: list[str]) -> None:
+    job = claimed()
+    services.end(job, last=None, exit_status="gone")
+    rung.clear()
+    reaper.look(1000.0)
+    assert rung == ["cpu"]
+
+
+def test_uploads_are_swept_once_an_hour(
+    transactional_db: None, reaper: Reaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[float] = []
+    now = 0.0
+    monkeypatch.setattr("webapp.uploads.services.sweep", lambda: swept.append(now))
+    while now < 7300.0:
+        reaper.look(now)
+        now += 100.0
+    assert swept == [0.0, 3600.0, 7200.0]
+
+
+def test_workers_not_seen_for_a_day_are_forgotten(transactional_db: None, reaper: Reaper) -> None:
+    for name in ("old", "new"):
+        services.seen(name=name, queue="cpu", host="here", pid=1, facts={})
+    Worker.objects.filter(name="old").update(seen_at=timezone.now() - timedelta(days=2))
+    reaper.look(1000.0)
+    assert list(Worker.objects.values_list("name", flat=True)) == ["new"]
+
+
+def test_rings_do_not_pile_up_while_no_worker_listens() -> None:
+    from webapp.celery import app
+    from webapp.jobs.doorbell import ring
+
+    for _ in range(5):
+        ring("gpu")
+    with app.connection_or_acquire() as connection:
+        waiting = app.amqp.queues["gpu"](connection.default_channel).queue_declare()
+    assert waiting.message_count == 1  # type: ignore[union-attr]
