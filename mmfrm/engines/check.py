@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +11,53 @@ import numpy as np
 from mmfrm.engines.base import Engine, EngineError, Faces, Logits
 from mmfrm.engines.choice import BATCH_SIZE, PROGRAMS, available, make_engine
 from mmfrm.engines.model_files import ModelFiles
+from mmfrm.events import Event
 from mmfrm.machine import allowed_threads
+from mmfrm.progress import Meter
 
 MOST_CHANGE = 0.002  # of accuracy: 0.2 points
 Targets = np.ndarray[Any, np.dtype[np.int64]]  # (n,)
 
 
-def check_precision(folder: Path, faces: Faces, targets: Targets | None = None) -> dict[str, dict[str, Any]]:
+def check_precision(
+    folder: Path,
+    faces: Faces,
+    targets: Targets | None = None,
+    *,
+    progress: Callable[[Event], None] | None = None,
+    stop_requested: Callable[[], bool] | None = None,
+) -> dict[str, dict[str, Any]]:
     """Compare every reduced-precision engine of this machine with fp32, and write it into model.json.
 
     `faces` (n, 112, 112, 3) uint8 that the model was not trained on, `targets` (n,) their classes. An engine
     is accurate where accuracy changes by at most 0.2 points; without targets, where at least 99.8 % of the
-    predicted classes stay. Returns the figures by engine name.
+    predicted classes stay. Returns the figures by engine name; what was measured before a stop is kept.
     """
-    checks: dict[str, dict[str, Any]] = {}
-    for name, figures in compared(ModelFiles(folder), faces, targets):
-        checks[name] = figures
-    ModelFiles(folder).write_checks(checks)
-    return checks
-
-
-def compared(
-    files: ModelFiles, faces: Faces, targets: Targets | None
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Engine names and their figures against the first program's fp32, one by one as they are measured."""
+    files = ModelFiles(folder)
     names = [name for program in PROGRAMS for name in available(files, program)]
     exact = next(name for name in names if name.endswith("-fp32"))
-    reference = _logits(files, exact, faces)
-    for name in names:
-        if name.endswith("-fp32"):
-            continue
+    reduced = [name for name in names if not name.endswith("-fp32")]
+    meter = Meter(len(faces) * (1 + len(reduced)), phase="checking precision")
+
+    def answers(name: str) -> Logits | None:
+        engine = make_engine(files, name, threads=allowed_threads(), batch_size=BATCH_SIZE)
         try:
-            yield name, figures_of(_logits(files, name, faces), reference, targets)
+            return _logits(engine, faces, meter, progress=progress, stop_requested=stop_requested)
+        finally:
+            engine.close()
+
+    reference = answers(exact)
+    checks: dict[str, dict[str, Any]] = {}
+    for name in reduced if reference is not None else ():
+        try:
+            logits = answers(name)
         except EngineError:
             continue  # no int8 version of this model: nothing to check
+        if logits is None or reference is None:
+            break
+        checks[name] = figures_of(logits, reference, targets)
+    files.write_checks(checks)
+    return checks
 
 
 def figures_of(logits: Logits, reference: Logits, targets: Targets | None) -> dict[str, Any]:
@@ -71,9 +84,22 @@ def softmax(logits: Logits) -> np.ndarray[Any, np.dtype[np.float64]]:
     return share
 
 
-def _logits(files: ModelFiles, name: str, faces: Faces) -> Logits:
-    engine: Engine = make_engine(files, name, threads=allowed_threads(), batch_size=BATCH_SIZE)
-    try:
-        return engine.logits(faces)
-    finally:
-        engine.close()
+def _logits(
+    engine: Engine,
+    faces: Faces,
+    meter: Meter,
+    *,
+    progress: Callable[[Event], None] | None,
+    stop_requested: Callable[[], bool] | None,
+) -> Logits | None:
+    """An engine's logits (n, K), None where a stop was requested on the way."""
+    found: list[Logits] = []
+    batches = (faces[i : i + BATCH_SIZE] for i in range(0, len(faces), BATCH_SIZE))
+    for logits in engine.stream(batches):
+        found.append(logits)
+        meter.add(len(logits))
+        if progress is not None and meter.is_due():
+            progress(meter.say())
+        if stop_requested is not None and stop_requested():
+            return None
+    return np.concatenate(found)

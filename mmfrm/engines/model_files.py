@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,13 +39,16 @@ class ModelFiles:
 
     @cached_property
     def identity(self) -> str:
-        """Names the weights; 16 hexadecimal digits. Raises JobError where they are missing."""
+        """Names the weights; 16 hexadecimal digits. Raises JobError where they are missing or torn."""
         path = self.folder / "model.safetensors"
         try:
             with path.open("rb") as file:
-                return file_digest(file, "sha256").hexdigest()[:16]
+                digest = file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise JobError(f"{path} cannot be read ({error.strerror}). Copy the model again.") from error
+        if digest != self.description.get("weights_sha256"):
+            raise JobError(f"{path} is torn, or belongs to another model.json. Copy the whole folder again.")
+        return digest[:16]
 
     @property
     def checks(self) -> dict[str, dict[str, Any]]:
@@ -61,19 +65,41 @@ class ModelFiles:
 
         `make` fills an empty folder, which then appears whole under its name.
         """
-        places = [self.folder / "engines" / self.identity, cache_folder() / "engines" / self.identity]
-        for place in places:
-            if (place / name).is_dir():
-                return place / name
-        for place in places:
+        found = self.found(name)
+        if found is not None:
+            return found
+        for place in self._places():
             try:
                 place.mkdir(parents=True, exist_ok=True)
                 part = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=place))
             except OSError:
                 continue
-            make(part)
+            try:
+                make(part)
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
+            self._forget_older()
             return _appear(part, place / name)
-        raise JobError(f"Neither {places[0]} nor {places[1]} may be written. Set MMFRM_CACHE to a folder.")
+        raise JobError(f"{self.folder} may not be written, nor the cache. Set MMFRM_CACHE to a folder.")
+
+    def found(self, name: str) -> Path | None:
+        """A folder that `derived` made from these weights."""
+        return next((place / name for place in self._places() if (place / name).is_dir()), None)
+
+    def forget(self, name: str) -> None:
+        """Delete a folder that `derived` made."""
+        for place in self._places():
+            shutil.rmtree(place / name, ignore_errors=True)
+
+    def _places(self) -> list[Path]:
+        return [folder / "engines" / self.identity for folder in (self.folder, cache_folder())]
+
+    def _forget_older(self) -> None:
+        """A run writes its model folder anew whenever it gets better; what was made of older weights goes."""
+        for place in (self.folder / "engines").glob("*/"):
+            if place.name != self.identity:
+                shutil.rmtree(place, ignore_errors=True)
 
     def remember(self, name: str, data: dict[str, Any]) -> None:
         """Keep a small finding about this model on this machine; where nothing may be written, forget it."""
@@ -111,7 +137,5 @@ def _appear(part: Path, whole: Path) -> Path:
     try:
         part.replace(whole)
     except OSError:  # another process was quicker: its files are as good
-        for file in part.iterdir():
-            file.unlink()
-        part.rmdir()
+        shutil.rmtree(part, ignore_errors=True)
     return whole

@@ -40,7 +40,9 @@ class OpenVINOEngine(Engine):
         try:
             compiled = _compiled(path, precision, threads, streams, batch_size)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot run this model in {precision} here ({error})") from error
+            raise EngineError(
+                f"OpenVINO cannot run this model in {precision} here ({_first_line(error)})"
+            ) from error
         # One more than streams, so that the next batch waits where the last one is still being computed.
         self._requests = [compiled.create_infer_request() for _ in range(streams + 1)]
 
@@ -100,20 +102,30 @@ def _converted(files: ModelFiles, precision: str) -> Path:
     """Path of the model in OpenVINO's own format, converted now where it has not been."""
     _core()  # refuse before the long way through torch
     if precision == "int8":
-        folder = files.folder / "engines" / files.identity / INT8_FOLDER
-        if not folder.is_dir():
+        folder = files.found(INT8_FOLDER)
+        if folder is None:
             raise EngineError("there is no int8 version of this model (`mmfrm export` makes it)")
         return folder / "model.xml"
     return files.derived("openvino", lambda folder: convert(files, folder / "model.xml")) / "model.xml"
 
 
 def convert(files: ModelFiles, path: Path) -> None:
-    """Convert a model through torch, without ONNX: (B, 112, 112, 3) uint8 -> logits (B, K), in fp32."""
+    """Convert a model through torch, without ONNX: (B, 112, 112, 3) uint8 -> logits (B, K), in fp32.
+
+    Raises EngineError where this pair of torch and OpenVINO cannot.
+    """
     import openvino
 
     from mmfrm.engines.tracing import traced
 
-    network, example = traced(files.folder)
     shape = openvino.PartialShape([-1, SIDE, SIDE, 3])
-    model = openvino.convert_model(network, example_input=example, input=[(shape, openvino.Type.u8)])
+    module = traced(files.folder)
+    try:
+        model = openvino.convert_model(module, input=[(shape, openvino.Type.u8)])
+    except Exception as error:  # the converter raises what it likes; another engine will do
+        raise EngineError(f"OpenVINO cannot convert this model ({_first_line(error)})") from error
     openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
