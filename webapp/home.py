@@ -41,8 +41,8 @@ class Disk:
         return self.free < max(2 * reserve, self.total // 50)
 
     @property
-    def share_used(self) -> float:
-        return 1 - self.free / self.total if self.total else 0.0
+    def percent_used(self) -> int:
+        return round(100 * (1 - self.free / self.total)) if self.total else 0
 
 
 @dataclass(frozen=True)

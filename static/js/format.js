@@ -14,6 +14,11 @@ export function number(value, digits = 0) {
   return grouped.get(digits).format(value);
 }
 
+/** Units a second: 73.4, 812. */
+export function rate(value) {
+  return number(value, value >= 100 ? 0 : 1);
+}
+
 /** 0.8312 -> "83.1 %". */
 export function percent(share, digits = 1) {
   return share === null || share === undefined ? "–" : `${(100 * share).toFixed(digits)} %`;

@@ -2,7 +2,7 @@
 //   "job-snapshot" on the component, with the snapshot, at each change;
 //   "job-over" on the component, once, when the job has finished, failed or stopped.
 // Lists that fetch themselves anew use hx-trigger="jobs-changed from:body" (sent at most once a second).
-import { duration, number } from "./format.js";
+import { duration, number, rate } from "./format.js";
 import { icon } from "./icons.js";
 import { follow, followAll } from "./live.js";
 
@@ -41,7 +41,7 @@ function showProgress(element, job) {
   const write = (name, text) => { element.querySelector(`[data-job-${name}]`).textContent = text; };
   write("phase", job.phase);
   write("count", job.total ? `${number(job.done)} of ${number(job.total)} ${job.unit}` : "");
-  write("rate", job.rate ? `${number(job.rate, 1)}/s` : "");
+  write("rate", job.rate ? `${rate(job.rate)}/s` : "");
   write("left", job.seconds_left === null ? "" : `${duration(job.seconds_left)} left`);
   const reason = element.querySelector("[data-job-reason]");
   reason.textContent = job.reason;

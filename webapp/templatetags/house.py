@@ -230,6 +230,12 @@ def number(value: float | None, digits: int = 0) -> str:
 
 
 @register.filter
+def rate(value: float) -> str:
+    """Units a second, with a decimal only where it tells something: 73.4, 812."""
+    return number(value, 0 if value >= 100 else 1)
+
+
+@register.filter
 def percent(share: float | None, digits: int = 1) -> str:
     """0.8312 as 83.1 %; a dash where there is none."""
     return "–" if share is None else f"{100 * share:.{digits}f} %"
