@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmfrm.data.native import FacePack, FacePackError, Sample, read_bytes
+from mmfrm.data.native import FacePack, FacePackError, Sample, content_key, read_bytes
 from mmfrm.images import SIDE, ImageError, decode, resized
 
 VERSION = 1  # raised when the same image gives other pixels
@@ -27,14 +26,6 @@ CHUNK = 256
 
 Images = np.ndarray[Any, np.dtype[np.uint8]]  # (N, C, side, side)
 Tell = Callable[[int, int], None]  # images done, images in all
-
-
-def cache_key(samples: Sequence[Sample], side: int) -> str:
-    """Names the pixels: equal for the same images in the same order."""
-    digest = sha256(f"{VERSION} {side}".encode())
-    for sample in samples:
-        digest.update(sample.sha256.encode())
-    return digest.hexdigest()[:32]
 
 
 def open_cache(pack: FacePack, folder: Path, *, side: int = SIDE, tell: Tell | None = None) -> Images:
@@ -45,7 +36,7 @@ def open_cache(pack: FacePack, folder: Path, *, side: int = SIDE, tell: Tell | N
     """
     samples = pack.samples
     channels = 1 if all(sample.grey for sample in samples) else 3
-    path = folder / f"faces-{cache_key(samples, side)}.npy"
+    path = folder / f"faces-{content_key(samples)}-{side}-{VERSION}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(path.with_suffix(".lock")):

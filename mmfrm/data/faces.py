@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmfrm.config import DataConfig
 from mmfrm.data.cache import Images, open_cache
-from mmfrm.data.duplicates import find_duplicates, find_leaks
+from mmfrm.data.duplicates import duplicates_of, find_leaks
 from mmfrm.data.native import SPLITS, FacePack, Sample
 from mmfrm.data.source import default_cache_folder, native_folder
 from mmfrm.data.splits import assign, stratified
@@ -79,7 +79,7 @@ def open_faces(
         seed=config.split_seed,
     )
     report = {"source": pack.description.report, "carved": carved}
-    positions, more = _choose(samples, labelled, hard, splits, config)
+    positions, more = _choose(pack, labelled, hard, splits, config)
     images = open_cache(pack, cache, tell=_teller(progress))
     return Faces(
         classes=classes,
@@ -116,12 +116,12 @@ def _labels(pack: FacePack, rule: str) -> tuple[Labelled, Labelled]:
 
 
 def _choose(
-    samples: list[Sample], labelled: Labelled, hard: Labelled, splits: list[str], config: DataConfig
+    pack: FacePack, labelled: Labelled, hard: Labelled, splits: list[str], config: DataConfig
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, Any]]:
     """Positions of each split's samples, and a report of what is not among them."""
-    split_of = np.array(splits)
+    samples, split_of = pack.samples, np.array(splits)
     has_label = np.where(split_of == "train", labelled.labels, hard.labels) != DROPPED
-    leaves, report = _leaks(samples, splits, has_label, config.leave_out_leaks)
+    leaves, report = _leaks(pack, splits, has_label, config.leave_out_leaks)
     report["dropped_by_rule"] = {
         name: int(((split_of == name) & ~has_label).sum()) for name in SPLITS if (split_of == name).any()
     }
@@ -145,20 +145,20 @@ def _most(name: str, count: int, config: DataConfig) -> int:
 
 
 def _leaks(
-    samples: list[Sample], splits: list[str], has_label: NDArray[np.bool_], leave_out: bool
+    pack: FacePack, splits: list[str], has_label: NDArray[np.bool_], leave_out: bool
 ) -> tuple[NDArray[np.bool_], dict[str, Any]]:
-    used = np.flatnonzero(has_label)
-    found = find_leaks(find_duplicates([samples[i] for i in used]), [splits[i] for i in used])
-    exact, near = used[found.exact].tolist(), used[found.near].tolist()
-    leaves = np.zeros(len(samples), bool)
+    """Which training samples leak, and a report. Held-out samples that no rule labels are never tested on."""
+    tested = [split if has_label[i] else None for i, split in enumerate(splits)]
+    found = find_leaks(duplicates_of(pack.folder, pack.samples), tested)
+    leaves = np.zeros(len(splits), bool)
     if leave_out:
-        leaves[exact + near] = True
+        leaves[found.exact + found.near] = True
     return leaves, {
         "leaks": {
             "left_out": leave_out,
-            "exact": len(exact),
-            "near": len(near),
-            "names": [samples[i].name for i in (exact + near)[:LISTED]],
+            "exact": len(found.exact),
+            "near": len(found.near),
+            "names": [pack.samples[i].name for i in (found.exact + found.near)[:LISTED]],
         }
     }
 

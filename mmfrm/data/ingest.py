@@ -16,7 +16,7 @@ from typing import Any
 from mmfrm.control import Control
 from mmfrm.data.archive import Archive, open_archive
 from mmfrm.data.csv_labels import read_csv
-from mmfrm.data.duplicates import find_duplicates, summary
+from mmfrm.data.duplicates import duplicates_of, summary
 from mmfrm.data.examine import Examined, examine
 from mmfrm.data.fer2013 import read_fer2013
 from mmfrm.data.ferplus import read_ferplus
@@ -32,7 +32,6 @@ from mmfrm.data.native import (
     read_refusals,
     read_samples,
     write_description,
-    write_whole,
 )
 from mmfrm.data.pack_writer import PackWriter
 from mmfrm.data.raf_db import read_raf_db
@@ -182,8 +181,6 @@ def _chunks(stream: Iterator[Loaded]) -> Iterator[Sequence[Loaded]]:
 def finish(out: Path, job: ImportJob, plan: Plan, source_id: str) -> Description:
     """Count, fingerprint, look for duplicates, and write dataset.json, which ends the import."""
     samples = list(read_samples(out))
-    duplicates = find_duplicates(samples)
-    write_whole(out / "duplicates.json", json_of(duplicates))
     verdicts: dict[str, int] = {}
     for refusal in read_refusals(out):
         verdicts[refusal.verdict] = verdicts.get(refusal.verdict, 0) + 1
@@ -194,7 +191,7 @@ def finish(out: Path, job: ImportJob, plan: Plan, source_id: str) -> Description
         **{verdict: verdicts.get(verdict, 0) for verdict in ("refused", "repaired", "skipped")},
         "near_constant": [sample.name for sample in samples if "near_constant" in sample.flags][:100],
         "near_constant_count": sum("near_constant" in sample.flags for sample in samples),
-        "duplicates": summary(duplicates, samples),
+        "duplicates": summary(duplicates_of(out, samples), samples),
     }
     description = Description(
         name=job.name or Path(job.source).stem,
@@ -214,13 +211,6 @@ def result(description: Description) -> dict[str, Any]:
     """The headline of a data set, for the Finished event."""
     parts = asdict(description)
     return {k: parts[k] for k in ("name", "layout", "classes", "images", "counts", "fingerprint", "report")}
-
-
-def json_of(duplicates: Any) -> str:
-    """duplicates.json: groups of sample indices."""
-    import json
-
-    return json.dumps(asdict(duplicates), separators=(",", ":"))
 
 
 def _done(out: Path, source_id: str) -> Description | None:

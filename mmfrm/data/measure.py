@@ -14,7 +14,7 @@ from PIL import Image
 THUMBNAIL = 64  # pixels a side; images of any size become comparable on it
 # Standard deviation in grey levels, 6 % of the range. Below it there is hardly anything to see; 14 of the
 # 35,710 images of FERPlus are.
-NEAR_CONSTANT_DEVIATION = 15.5
+NEAR_CONSTANT_DEVIATION = 15.45
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # (H, W, 3)
 

@@ -187,6 +187,14 @@ def _identity(sample: Sample, classes: list[str], vote_columns: list[str] | None
     return f"{sample.sha256} {sample.split or ''} {label} {sample.group or ''}"
 
 
+def content_key(samples: Iterable[Sample]) -> str:
+    """Names the pictures of a data set: equal for the same images in the same order."""
+    digest = sha256()
+    for sample in samples:
+        digest.update(sample.sha256.encode())
+    return digest.hexdigest()[:32]
+
+
 def count(samples: Iterable[Sample], classes: list[str]) -> dict[str, dict[str, int]]:
     """Images by split and class, "" standing for none, in the order of splits and classes."""
     found: dict[str, dict[str, int]] = {}
