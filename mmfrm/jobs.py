@@ -103,6 +103,12 @@ class LandmarksJob(Job):
     batch_size: int = setting(64, "Batch size", "Images a step.", low=2, high=4096)
     learning_rate: float = setting(2e-3, "Learning rate", "After warm-up.", low=1e-7, high=10.0)
     seed: int = setting(0, "Seed", "Draws weights, order and augmentation.", low=0, high=2**31 - 1)
+    compile: bool = setting(
+        False,
+        "Compile",
+        "torch.compile: slow first steps, half as fast again later.",
+        rare=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
