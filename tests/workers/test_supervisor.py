@@ -1,0 +1,228 @@
+"""The embedded product under its supervising process, started for real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from http.cookiejar import CookieJar
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.product import Product, environment, free_port, launch, start_product, wait_until
+from workers.service import LONGEST_PAUSE, Recipe, Service
+
+pytestmark = pytest.mark.xdist_group("product")
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    started = start_product(tmp_path_factory.mktemp("supervised"))
+    yield started
+    started.stop()
+
+
+def refusal(data_dir: Path, **more: str) -> str:
+    """What a product that cannot start says; it must say it in one line and exit with 2."""
+    env = environment(data_dir, free_port()) | more
+    process = launch(env)
+    told, _ = process.communicate(timeout=30)
+    assert process.returncode == 2, told
+    assert len(told.strip().splitlines()) == 1, told
+    return told
+
+
+# --- starting -------------------------------------------------------------------------------------
+
+
+def test_the_link_that_is_printed_signs_in_once(product: Product) -> None:
+    def follow() -> str:
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+        with opener.open(product.link) as first:
+            return str(first.url)
+
+    assert "sign-in" not in follow().replace("/sign-in/password", "")
+    try:
+        again = follow()
+    except urllib.error.HTTPError as error:
+        again = f"sign-in refused with {error.code}"
+    assert "sign-in" in again
+
+
+def test_mode_address_and_data_folder_are_printed(product: Product) -> None:
+    assert "embedded mode" in product.output
+    assert product.url in product.output
+    assert str(product.data_dir) in product.output
+
+
+def test_all_services_run_and_write_their_own_logs(product: Product) -> None:
+    assert set(product.processes()) == {"broker", "web", "gpu", "cpu", "reaper"}
+    for name, pid in product.processes().items():
+        assert psutil.Process(pid).is_running()
+        assert (product.data_dir / "logs" / f"{name}.log").exists()
+
+
+def test_workers_are_seen_on_the_page_of_facts(product: Product) -> None:
+    code = "from webapp.jobs.selectors import live_workers; print(sorted(w.queue for w in live_workers()))"
+    wait_until(lambda: "['cpu', 'gpu', 'reaper']" in product.query(code), 20, "three workers seen")
+
+
+def test_the_broker_listens_on_no_network_port(product: Product) -> None:
+    broker = psutil.Process(product.processes()["broker"])
+    assert broker.net_connections("inet") == []
+    assert (product.data_dir / "run").stat().st_mode & 0o077 == 0
+
+
+def test_no_process_has_loaded_torch(product: Product) -> None:
+    for name, pid in product.processes().items():
+        libraries = {Path(part.path).name for part in psutil.Process(pid).memory_maps()}
+        assert not any(library.startswith("libtorch") for library in libraries), name
+
+
+# --- refusing to start -----------------------------------------------------------------------------
+
+
+def test_a_second_instance_on_the_same_data_folder_is_refused(product: Product) -> None:
+    assert f"process {product.process.pid}" in refusal(product.data_dir)
+
+
+def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert port in refusal(tmp_path, PORT=port)
+
+
+@pytest.mark.parametrize("port", ["http", "0", "70000"])
+def test_a_port_that_is_none_is_refused(port: str, tmp_path: Path) -> None:
+    assert "PORT" in refusal(tmp_path, PORT=port)
+
+
+def test_a_foreign_address_is_refused(tmp_path: Path) -> None:
+    assert "192.0.2.1" in refusal(tmp_path, HOST="192.0.2.1")
+
+
+def test_a_data_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert "DATA_DIR" in refusal(tmp_path / "file" / "data")
+
+
+@(
+    pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+    if os.environ.get("CI") != "true"
+    else pytest.mark.xdist_group("product")
+)
+def test_a_data_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        return
+    tmp_path.chmod(0o500)
+    assert "DATA_DIR" in refusal(tmp_path / "data")
+
+
+def test_the_server_mode_is_not_started_by_the_embedded_command(tmp_path: Path) -> None:
+    assert "docker-compose.yml" in refusal(tmp_path, MMFRM_MODE="server")
+
+
+# --- starting again ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["web", "broker", "reaper", "cpu"])
+def test_a_killed_service_comes_back(product: Product, name: str) -> None:
+    before = product.processes()[name]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: product.processes()[name] != before, 15, f"another {name}")
+    wait_until(lambda: answers(product), 15, "pages again")
+    assert f"{name} ended (killed by SIGKILL" in product.output
+
+
+def answers(product: Product) -> bool:
+    try:
+        with urllib.request.urlopen(f"{product.url}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def test_a_service_that_keeps_dying_is_started_less_and_less_often(tmp_path: Path) -> None:
+    now = 0.0
+    service = Service(Recipe("flaky", ["false"]), logs=tmp_path, env=dict(os.environ), clock=lambda: now)
+    pauses = []
+    for _ in range(8):
+        service.start()
+        while service.death() is None:
+            time.sleep(0.01)
+        pauses.append(service.pause)
+        assert not service.is_due()
+        now += service.pause
+        assert service.is_due()
+    assert pauses[:4] == [0.5, 1.0, 2.0, 4.0]
+    assert pauses[-1] == LONGEST_PAUSE
+
+
+def test_a_service_that_lived_long_starts_again_at_once(tmp_path: Path) -> None:
+    now = 0.0
+    service = Service(Recipe("old", ["false"]), logs=tmp_path, env=dict(os.environ), clock=lambda: now)
+    service.deaths = 6
+    pid = service.start()
+    wait_until(lambda: not psutil.pid_exists(pid) or not service.is_running(), 10)
+    now = 3600.0
+    assert service.death() == "exit code 1"
+    assert service.pause == 0.5
+
+
+# --- ending ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_every_process_within_ten_seconds(tmp_path: Path, number: int) -> None:
+    product = start_product(tmp_path)
+    everybody = psutil.Process(product.process.pid).children(recursive=True)
+    assert len(everybody) >= 6
+    asked_at = time.monotonic()
+    assert product.stop(number) == 0
+    assert time.monotonic() - asked_at < 10
+    assert [process for process in everybody if process.is_running()] == []
+
+
+def test_a_killed_supervisor_takes_everything_with_it_and_the_next_start_works(tmp_path: Path) -> None:
+    product = start_product(tmp_path)
+    everybody = psutil.Process(product.process.pid).children(recursive=True)
+    product.process.kill()
+    again = start_product(tmp_path, PORT=str(product.port))
+    try:
+        assert [process for process in everybody if process.is_running()] == []
+        assert answers(again)
+    finally:
+        again.stop()
+
+
+def test_the_second_start_takes_seconds_and_finds_everything(tmp_path: Path) -> None:
+    first = start_product(tmp_path)
+    key = (tmp_path / "secret.key").read_text()
+    first.stop()
+    begin = time.monotonic()
+    second = start_product(tmp_path)
+    seconds = time.monotonic() - begin
+    people = second.query("from webapp.accounts.models import User; print(User.objects.count())")
+    second.stop()
+    assert seconds < 15
+    assert people.strip() == "1"
+    assert (tmp_path / "secret.key").read_text() == key
+
+
+def test_an_older_python_is_told_so_in_one_line() -> None:
+    """The module that says it must be readable to a Python that is too old."""
+    code = (
+        "import sys; sys.version_info = (3, 9, 1, 'final', 0); sys.version = '3.9.1 (old)'\n"
+        "from workers.__main__ import main; sys.exit(main(['up']))"
+    )
+    done = subprocess.run(["python3", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Python 3.11 or newer is needed; this is 3.9." in done.stderr
