@@ -134,7 +134,9 @@ class Supervisor:
     def _start(self, service: Service) -> None:
         self._tell_undertaker("watch", service.start())
         running = [f"{s.name} {s.pid}\n" for s in self._services if s.pid is not None]
-        (self._place.data_dir / "run" / "pids").write_text("".join(running))
+        part = self._place.data_dir / "run" / "pids.part"
+        part.write_text("".join(running))
+        part.replace(part.with_name("pids"))
 
     def _prepare(self) -> str | None:
         """Migrate and collect; returns the path of a sign-in link, None (after saying why) on failure."""
