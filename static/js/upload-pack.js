@@ -2,7 +2,6 @@
 import { makeZip, predictLength } from "../vendor/client-zip/client-zip.js";
 
 const CLUTTER = /(^|\/)(\.[^/]*|__MACOSX|@eaDir|Thumbs\.db|desktop\.ini)(\/|$)/i;
-const READ_AS_IT_IS = /\.(zip|csv|tsv|tar|tgz|tar\.gz)$/i;
 const ARCHIVE = /\.(zip|tar|tgz|tar\.gz)$/i;
 const NOT_READ = /\.(7z|rar)$/i;
 
@@ -33,9 +32,8 @@ export function parcels(chosen, { multiple = false } = {}) {
   if (unread && files.length === 1) {
     throw new Error(`${unread.path} is of a kind that is not read here. Unpack it, and drop the folder or a zip.`);
   }
-  if (files.length === 1 && READ_AS_IT_IS.test(files[0].path)) return [asItIs(files[0].file)];
   if (files.every(({ path }) => ARCHIVE.test(path))) {
-    if (!multiple) throw new Error("Choose one archive at a time, or photos.");
+    if (files.length > 1 && !multiple) throw new Error("Choose one archive at a time, or photos.");
     return files.map(({ file }) => asItIs(file));
   }
   return [packed(files)];

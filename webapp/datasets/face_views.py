@@ -10,9 +10,9 @@ from django.views.decorators.http import require_GET
 from webapp import packs
 from webapp.accounts.permissions import visible
 from webapp.accounts.request import user_of
-from webapp.datasets import selectors
+from webapp.datasets import browsing, report, selectors
+from webapp.datasets.browsing import FaceFilter
 from webapp.datasets.models import Sample
-from webapp.datasets.selectors import FaceFilter
 from webapp.datasets.views import frame
 
 
@@ -21,13 +21,13 @@ def faces(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """The grid; for htmx, its faces alone."""
     version = selectors.version_of(user_of(request), pk, number)
     filters = FaceFilter.of(request.GET)
-    page, samples = selectors.faces(version, filters, request.GET.get("page"))
+    page, samples = browsing.faces(version, filters, request.GET.get("page"))
     context = frame(request, version, "faces") | {
         "filters": filters,
         "page": page,
-        "faces": [(s, selectors.label_of(version, s)) for s in samples],
-        "flags": selectors.flags(version),
-        "table": selectors.class_table(version),
+        "faces": [(s, browsing.label_of(version, s)) for s in samples],
+        "flags": report.flags(version),
+        "table": report.class_table(version),
     }
     partial = request.headers.get("HX-Request") and not request.headers.get("HX-History-Restore-Request")
     response = render(request, "datasets/_faces.html" if partial else "datasets/faces.html", context)
@@ -39,16 +39,19 @@ def faces(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 def face(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse:
     """One face: its label, its votes, what was measured of it."""
     version = selectors.version_of(user_of(request), pk, number)
-    sample = selectors.face(version, index)
+    sample = browsing.face(version, index)
     filters = FaceFilter.of(request.GET)
-    before, after = selectors.neighbours(sample, filters)
+    before, after = browsing.neighbours(sample, filters)
     context = frame(request, version, "faces") | {
         "sample": sample,
-        "votes": selectors.votes_of(sample),
+        "votes": browsing.votes_of(sample),
+        "vote_count": sum(sample.votes or []),
+        "split_name": report.SPLIT_NAMES.get(sample.split, sample.split),
+        "twins": [(s, browsing.label_of(version, s)) for s in browsing.twins(sample)],
         "before": before,
         "after": after,
-        "label": selectors.label_of(version, sample),
-        "page_of_grid": selectors.page_of(sample, filters),
+        "label": browsing.label_of(version, sample),
+        "page_of_grid": browsing.page_of(sample, filters),
     }
     return render(request, "datasets/face.html", context)
 

@@ -27,15 +27,15 @@ def load(version: DatasetVersion) -> None:
     version.refusals.all().delete()
     flags: Counter[str] = Counter()
     _insert(Sample, _samples(version, flags))
-    refused = enumerate(_lines(version.folder / "refused.jsonl"))
-    _insert(Refusal, (_refusal(version.pk, index, row) for index, row in refused))
+    verdicts: Counter[str] = Counter()
+    _insert(Refusal, _refusals(version, verdicts))
     version.layout = description["layout"]
     version.classes = description["classes"]
     version.vote_columns = description["vote_columns"]
     version.counts = description["counts"]
     version.images = description["images"]
     version.fingerprint = description["fingerprint"]
-    version.report = description["report"] | {"flags": dict(flags)}
+    version.report = description["report"] | {"flags": dict(flags), "verdicts": dict(verdicts)}
     version.ready_at = timezone.now()
     version.save()
 
@@ -73,14 +73,17 @@ def _sample(version_id: int, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _refusal(version_id: int, index: int, row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "version_id": version_id,
-        "index": index,
-        "name": row["name"][:1000],
-        "verdict": row["verdict"],
-        "reason": row["reason"][:500],
-    }
+def _refusals(version: DatasetVersion, verdicts: Counter[str]) -> Iterator[dict[str, Any]]:
+    """Rows of the folder's odd files, counting the verdicts on the way."""
+    for index, row in enumerate(_lines(version.folder / "refused.jsonl")):
+        verdicts[row["verdict"]] += 1
+        yield {
+            "version_id": version.pk,
+            "index": index,
+            "name": row["name"][:1000],
+            "verdict": row["verdict"],
+            "reason": row["reason"][:500],
+        }
 
 
 def _insert(model: type[models.Model], rows: Iterable[dict[str, Any]]) -> None:

@@ -105,6 +105,7 @@ class Sample(models.Model):
             models.Index(
                 fields=["version", "index", "split", "label", "flagged", "name"], name="samples_as_browsed"
             ),
+            models.Index(fields=["version", "pixels"], name="samples_alike"),
         ]
 
     def __str__(self) -> str:

@@ -84,10 +84,11 @@ def delete(dataset: Dataset) -> None:
 
 def why_not_deleted(dataset: Dataset) -> str:
     """What still uses a data set, in words; empty where nothing does."""
-    runs = list(dataset.versions.filter(runs__isnull=False).values_list("runs__name", flat=True)[:4])
-    if runs:
-        named = ", ".join(runs[:3]) + (" and more" if len(runs) > 3 else "")
-        return f"It is used by runs ({named}). Delete these first."
+    used = dataset.versions.filter(runs__isnull=False)
+    if count := used.count():
+        names = used.filter(runs__private=False).values_list("runs__name", flat=True)[:3]
+        named = f" ({', '.join(names)}{', …' if count > len(names) else ''})" if names else ""
+        return f"{count} run{'s use' if count > 1 else ' uses'} it{named}. Delete what uses it first."
     if Job.objects.filter(dataset_import__version__dataset=dataset, state__in=Job.ACTIVE).exists():
         return "It is being imported now. Stop the import first."
     return ""

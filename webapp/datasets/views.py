@@ -17,10 +17,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from mmfrm.spreadsheet import safe_cell
 from webapp.accounts.permissions import get_editable, may_create, may_edit, require
 from webapp.accounts.request import user_of
-from webapp.datasets import selectors, services
+from webapp.datasets import browsing, report, selectors, services
 from webapp.datasets.forms import EditForm, ImportForm
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.errors import RefusedError
+from webapp.jobs.selectors import why_waiting
 from webapp.streams import StreamedRows
 
 CARDS_A_PAGE = 24
@@ -33,7 +34,7 @@ def index(request: HttpRequest) -> HttpResponse:
     cards = []
     for dataset in page:
         version = next(iter(dataset.versions.all()), None)
-        faces = selectors.card_faces(version) if version is not None else []
+        faces = browsing.card_faces(version) if version is not None else []
         cards.append({"dataset": dataset, "version": version, "faces": faces})
     return render(request, "datasets/index.html", {"page": page, "cards": cards})
 
@@ -76,18 +77,29 @@ def dataset(request: HttpRequest, pk: int, number: int | None = None) -> HttpRes
     version = selectors.version_of(user_of(request), pk, number)
     context = frame(request, version, "overview")
     if version.ready_at is None:
+        context |= {"queue_reason": why_waiting(version.import_job.job), "placeholders": range(24)}
         return render(request, "datasets/importing.html", context)
-    table = selectors.class_table(version)
-    context |= {
+    return render(request, "datasets/overview.html", context | _overview(request, version))
+
+
+def _overview(request: HttpRequest, version: DatasetVersion) -> dict[str, Any]:
+    table = report.class_table(version)
+    labelled = sum(row.total for row in table.rows if row.name)
+    return {
         "table": table,
-        "chart": selectors.chart(table),
-        "observations": selectors.observations(version, table),
-        "findings": selectors.findings(version),
-        "verdicts": selectors.verdicts(version),
-        "faces": [(s, selectors.label_of(version, s)) for s in selectors.evenly(version)],
-        "form": EditForm(instance=version.dataset),
+        "chart": report.chart(table),
+        "labelled": labelled,
+        "labelled_share": labelled / max(1, version.images),
+        "layout_name": report.LAYOUT_NAMES.get(version.layout, version.layout),
+        "observations": report.observations(version, table),
+        "duplicates": report.duplicates(version),
+        "findings": report.findings(version),
+        "flags": report.flags(version),
+        "verdicts": report.verdicts(version),
+        "faces": [(s, browsing.label_of(version, s)) for s in browsing.evenly(version)],
+        "seconds": selectors.seconds_taken(version),
+        "runs": selectors.runs(user_of(request), version),
     }
-    return render(request, "datasets/overview.html", context)
 
 
 @require_GET
@@ -96,7 +108,7 @@ def refusals(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     version = selectors.version_of(user_of(request), pk, number)
     verdict = request.GET.get("verdict", "")
     page = selectors.refusals(version, verdict, request.GET.get("page"))
-    context = {"page": page, "verdict": verdict, "verdicts": selectors.verdicts(version)}
+    context = {"page": page, "verdict": verdict, "verdicts": report.verdicts(version)}
     return render(request, "datasets/refusals.html", frame(request, version, "odd") | context)
 
 
@@ -145,6 +157,7 @@ def frame(request: HttpRequest, version: DatasetVersion, tab: str) -> dict[str, 
         "job": version.import_job.job,
         "import": version.import_job,
         "tab": tab,
+        "odd": sum(count for _, _, count in report.verdicts(version)),
         "may_edit": may_edit(request.user, version.dataset),
     }
 

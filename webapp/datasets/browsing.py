@@ -1,0 +1,117 @@
+"""The faces of a version, as pages show them: filtered, a page at a time, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
+from django.http import Http404
+
+from webapp.datasets.models import DatasetVersion, Sample
+from webapp.datasets.report import SPLITS
+
+FACES_A_PAGE = 120
+FACES_A_CARD = 8
+FACES_OF_OVERVIEW = 48
+MOST_TWINS = 20
+
+
+@dataclass(frozen=True)
+class FaceFilter:
+    """Which faces of a version are shown; comes from and goes to the address."""
+
+    split: str = ""
+    label: str = ""  # a class's name, or "none"
+    flag: str = ""
+    text: str = ""  # in the file's name
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> FaceFilter:
+        """From an address. What means nothing is left out."""
+        split = query.get("split", "")
+        text = query.get("text", "").strip()[:200].replace("\0", "")
+        known = (*SPLITS, "none")
+        return cls(split if split in known else "", query.get("label", ""), query.get("flag", ""), text)
+
+    @property
+    def is_on(self) -> bool:
+        return self != FaceFilter()
+
+    def apply(self, version: DatasetVersion) -> QuerySet[Sample]:
+        """In order. The index samples_as_browsed answers it without a look at the rows."""
+        rows = Sample.objects.filter(version=version).order_by("index")
+        if self.split:
+            rows = rows.filter(split="" if self.split == "none" else self.split)
+        if self.label == "none":
+            rows = rows.filter(label=None)
+        elif self.label in version.classes:
+            rows = rows.filter(label=version.classes.index(self.label))
+        if self.flag:
+            rows = rows.filter(flagged__contains=f" {self.flag} ")
+        if self.text:
+            rows = rows.filter(name__icontains=self.text)
+        return rows
+
+
+def faces(version: DatasetVersion, filters: FaceFilter, number: str | None) -> tuple[Page[int], list[Sample]]:
+    """One page of the grid: three queries, whatever the filter and however many faces there are."""
+    page = Paginator(filters.apply(version).values_list("pk", flat=True), FACES_A_PAGE).get_page(number)
+    rows = Sample.objects.filter(pk__in=list(page.object_list)).order_by("index")
+    return page, list(rows.only("index", "name", "split", "label", "flags", "version"))
+
+
+def face(version: DatasetVersion, index: int) -> Sample:
+    """One face. Raises Http404."""
+    row = Sample.objects.filter(version=version, index=index).first()
+    if row is None:
+        raise Http404
+    row.version = version
+    return row
+
+
+def label_of(version: DatasetVersion, sample: Sample) -> str:
+    """The name of a face's class, "" where it has none."""
+    return version.classes[sample.label] if sample.label is not None else ""
+
+
+def neighbours(sample: Sample, filters: FaceFilter) -> tuple[int | None, int | None]:
+    """Index of the face before and after, among those that the filter shows."""
+    rows = filters.apply(sample.version).values_list("index", flat=True)
+    before = rows.filter(index__lt=sample.index).order_by("-index").first()
+    return before, rows.filter(index__gt=sample.index).first()
+
+
+def evenly(version: DatasetVersion, count: int = FACES_OF_OVERVIEW) -> list[Sample]:
+    """Faces from all over a version, to give an impression."""
+    step = max(1, version.images // count)
+    wanted = [i * step for i in range(min(count, version.images))]
+    rows = Sample.objects.filter(version=version, index__in=wanted).order_by("index")
+    return list(rows.only("index", "name", "label", "version"))
+
+
+def card_faces(version: DatasetVersion) -> list[int]:
+    """Indices of a few faces for a card. Nothing is asked for: indices count from 0 without gaps."""
+    count = min(FACES_A_CARD, version.images)
+    return [i * (version.images // count) for i in range(count)]
+
+
+def page_of(sample: Sample, filters: FaceFilter) -> int:
+    """The page of the grid that shows a face."""
+    return filters.apply(sample.version).filter(index__lt=sample.index).count() // FACES_A_PAGE + 1
+
+
+def twins(sample: Sample) -> list[Sample]:
+    """Other faces of the version with the very same pixels."""
+    if not sample.pixels:
+        return []
+    alike = Sample.objects.filter(version=sample.version, pixels=sample.pixels).exclude(pk=sample.pk)
+    return list(alike.order_by("index")[:MOST_TWINS])
+
+
+def votes_of(sample: Sample) -> list[dict[str, Any]]:
+    """How people voted on a face, in the order of the columns."""
+    columns = sample.version.vote_columns or []
+    return [{"name": n, "votes": v} for n, v in zip(columns, sample.votes or [], strict=False)]
