@@ -150,9 +150,15 @@ REDIS_SOCKET = _socket_path()
 REDIS_URL = f"unix://{REDIS_SOCKET}" if EMBEDDED else env.str("REDIS_URL")
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
-        # Messages are hints and may be dropped: a slow reader catches up from the rows.
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": "mmfrm", "capacity": 100, "expiry": 30},
+        "BACKEND": "webapp.live.layers.PatientRedisLayer",
+        "CONFIG": {
+            # Waiting for a message takes 5 s, which is also redis-py's patience unless told otherwise.
+            "hosts": [{"address": REDIS_URL, "socket_timeout": 30, "socket_connect_timeout": 2}],
+            "prefix": "mmfrm",
+            # Messages are hints and may be dropped: a slow reader catches up from the rows.
+            "capacity": 100,
+            "expiry": 30,
+        },
     }
 }
 CELERY_BROKER_URL = f"redis+socket://{REDIS_SOCKET}" if EMBEDDED else REDIS_URL

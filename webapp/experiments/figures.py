@@ -20,6 +20,11 @@ class Figures:
     values: dict[str, Any]
 
     @property
+    def script_id(self) -> str:
+        """Of the element that holds `chart` as JSON."""
+        return f"confusion-{self.key}"
+
+    @property
     def classes(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.values.get("classes", [])
         return rows

@@ -31,6 +31,14 @@ class Group:
     fields: list[BoundField]
     rare: list[BoundField]
 
+    @property
+    def has_rare_errors(self) -> bool:
+        return any(field.errors for field in self.rare)
+
+    @property
+    def has_errors(self) -> bool:
+        return self.has_rare_errors or any(field.errors for field in self.fields)
+
 
 class VersionField(forms.ModelChoiceField):  # type: ignore[type-arg]
     """A ready version of a data set."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from mmfrm.config import TrainConfig
 from webapp.accounts.permissions import get_editable, get_visible, may_create, may_edit, require
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
-from webapp.experiments import figures, points, selectors, services
+from webapp.experiments import figures, points, selectors, services, training
 from webapp.experiments.forms import RunEditForm, RunForm, clone_initial
 from webapp.experiments.models import Run
 from webapp.experiments.preset_cards import preset_cards, preset_values
@@ -70,9 +72,11 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
     row = _run(request, pk)
     context = {
         "run": row,
-        "settings": selectors.settings_table(row),
+        "setting_groups": selectors.settings_table(row),
         "form": RunEditForm(instance=row),
         "facts": selectors.facts_of(row),
+        "lost_seconds": settings.JOB_LOST_SECONDS,
+        "data_url": reverse("datasets:version", args=[row.version.dataset_id, row.version.number]),
     }
     return render(request, "experiments/run.html", context | _head(request, row) | _results(row) | _log(row))
 
@@ -80,7 +84,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def head(request: HttpRequest, pk: int) -> HttpResponse:
     """The run's head alone, for htmx: its state has changed."""
-    return render(request, "experiments/_head.html", _head(request, _run(request, pk)))
+    return render(request, "experiments/_head.html", _head(request, _run(request, pk)) | {"is_partial": True})
 
 
 @require_GET
@@ -135,16 +139,25 @@ def _run(request: HttpRequest, pk: int) -> Run:
 
 
 def _head(request: HttpRequest, row: Run) -> dict[str, Any]:
+    job, epochs = row.job, row.train_config.optim.epochs
+    done = selectors.epochs_done([row]).get(row.pk, 0)
+    model = getattr(row, "model", None)
     return {
         "run": row,
-        "job": row.job,
+        "job": job,
+        "model": model,
         "may_edit": may_edit(request.user, row),
         "may_steer": may_edit(request.user, row),
         "may_create": may_create(request.user),
-        "epochs": row.train_config.optim.epochs,
-        "epochs_done": selectors.epochs_done([row]).get(row.pk, 0),
-        "why_waiting": jobs.why_waiting(row.job),
-        "truth": jobs.truth_of(row.job),
+        "may_promote": model is not None or (not job.is_active and training.weights_of(row) is not None),
+        "may_label_with": model is not None or job.state == job.State.FINISHED,
+        "epochs": epochs,
+        "epochs_done": done,
+        "share_of_epochs": f"{100 * done / epochs:.1f}",
+        "share": f"{100 * job.share_done:.1f}",
+        "took": job.took_seconds,
+        "why_waiting": jobs.why_waiting(job),
+        "truth": jobs.truth_of(job),
     }
 
 

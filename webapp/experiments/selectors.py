@@ -6,7 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, FloatField, Max, Q, QuerySet
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 
 from mmfrm.config import Setting, presets, settings_of
 from webapp.accounts.models import User
@@ -30,6 +32,7 @@ def experiments(user: User) -> QuerySet[Experiment]:
             active_count=Count(
                 "runs", filter=Q(runs__in=seen, runs__job__state__in=[*Job.ACTIVE, Job.State.QUEUED])
             ),
+            best_accuracy=Max(Cast(KT("runs__best__accuracy"), FloatField()), filter=Q(runs__in=seen)),
         )
         .order_by("-created_at")
     )

@@ -23,7 +23,14 @@ NOT_OFFERED = ("network.landmark_weights",)
 
 
 def field_of(setting: Setting) -> forms.Field:
-    """The form field of one setting."""
+    """The form field of one setting, in the look of the house."""
+    field = _plain_field(setting)
+    kinds = {forms.CheckboxInput: "form-check-input", forms.Select: "form-select"}
+    field.widget.attrs["class"] = kinds.get(type(field.widget), "form-control")
+    return field
+
+
+def _plain_field(setting: Setting) -> forms.Field:
     common: dict[str, Any] = {"label": setting.title, "help_text": help_of(setting), "required": False}
     if setting.type is bool:
         return forms.BooleanField(**common)

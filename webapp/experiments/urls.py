@@ -7,6 +7,7 @@ from webapp.experiments import downloads, run_views, views
 app_name = "experiments"
 urlpatterns = [
     path("", views.index, name="index"),
+    path("latest/", views.latest, name="latest"),
     path("<int:pk>/", views.experiment, name="experiment"),
     path("<int:pk>/table/", views.table, name="table"),
     path("<int:pk>/curves/", views.curves, name="curves"),

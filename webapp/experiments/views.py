@@ -28,6 +28,13 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
+def latest(request: HttpRequest) -> HttpResponse:
+    """The latest runs alone, for htmx: something has changed."""
+    context = {"with_experiment": True, **_table(selectors.latest_runs(user_of(request)))}
+    return render(request, "experiments/_runs.html", context)
+
+
+@require_GET
 def experiment(request: HttpRequest, pk: int) -> HttpResponse:
     """One experiment: its question, its runs in a table, their curves over each other."""
     row = _experiment(request, pk)
@@ -44,7 +51,8 @@ def experiment(request: HttpRequest, pk: int) -> HttpResponse:
 def table(request: HttpRequest, pk: int) -> HttpResponse:
     """The runs' table alone, for htmx: something has changed."""
     row = _experiment(request, pk)
-    return render(request, "experiments/_runs.html", {"experiment": row, **_table(_runs(request, row))})
+    context = {"experiment": row, "with_curves": True, **_table(_runs(request, row))}
+    return render(request, "experiments/_runs.html", context)
 
 
 @require_GET

@@ -85,6 +85,13 @@ class Job(models.Model):
         return self.state in self.OVER
 
     @property
+    def took_seconds(self) -> float | None:
+        """From its first start to its end, waits between attempts included; None before both."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
     def share_done(self) -> float:
         """0…1."""
         return min(1.0, self.done / self.total) if self.total else 0.0

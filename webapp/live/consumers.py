@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from redis.exceptions import RedisError
 
 from webapp.accounts.models import User
 from webapp.jobs import selectors
@@ -34,8 +35,7 @@ class HintedConsumer(AsyncJsonWebsocketConsumer):
         self.group = group
         self.changed = asyncio.Event()
         self.changed.set()  # the first refresh replays
-        with contextlib.suppress(OSError):  # without Redis there are no hints; polling goes on
-            await self.channel_layer.group_add(group, self.channel_name)
+        await self._join()
         await self.accept()
         self.following = asyncio.create_task(self._follow())
 
@@ -46,17 +46,23 @@ class HintedConsumer(AsyncJsonWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         if hasattr(self, "following"):
             self.following.cancel()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, RedisError):
                 await self.channel_layer.group_discard(self.group, self.channel_name)
 
     async def refresh(self) -> None:
         """Send what is new."""
         raise NotImplementedError
 
+    async def _join(self) -> None:
+        with contextlib.suppress(OSError, RedisError):  # without Redis there are no hints; polling goes on
+            await self.channel_layer.group_add(self.group, self.channel_name)
+
     async def _follow(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self.changed.wait(), POLL_SECONDS)
+            except TimeoutError:
+                await self._join()  # Redis forgets groups after a day, and when it starts anew
             self.changed.clear()
             await self.refresh()
             await asyncio.sleep(COALESCE_SECONDS)

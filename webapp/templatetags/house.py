@@ -224,9 +224,9 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
-def number(value: float | None, digits: int = 0) -> str:
-    """35710 as 35,710; a dash where there is none."""
-    return "–" if value is None else f"{value:,.{digits}f}"
+def number(value: float | str | None, digits: int = 0) -> str:
+    """35710 as 35,710; a dash where there is none (a template says "" for a missing key)."""
+    return f"{value:,.{digits}f}" if isinstance(value, int | float) else "–"
 
 
 @register.filter
@@ -236,9 +236,9 @@ def rate(value: float) -> str:
 
 
 @register.filter
-def percent(share: float | None, digits: int = 1) -> str:
-    """0.8312 as 83.1 %; a dash where there is none."""
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
+def percent(share: float | str | None, digits: int = 1) -> str:
+    """0.8312 as 83.1 %; a dash where there is none (a template says "" for a missing key)."""
+    return f"{100 * share:.{digits}f} %" if isinstance(share, int | float) else "–"
 
 
 @register.filter
