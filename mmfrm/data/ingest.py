@@ -236,6 +236,7 @@ def _nothing(out: Path) -> str:
 def _locked(out: Path) -> Iterator[None]:
     """One import into a folder at a time; a second one waits, and then finds it done."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as file:
+    # Not .lock: from a shell the job folder is the data-set folder, and its process holds that one.
+    with (out / "import.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield  # released when the file closes, also when the process is killed
