@@ -49,8 +49,11 @@ class Augment:
         shift = (2 * draws[:, 3:5] - 1) * (2 * config.shift)  # grid coordinates run from −1 to 1
         mirror = 1 - 2 * self._flips(draws).float()
         cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
-        rows = torch.stack([cos * mirror, -sin, shift[:, 0], sin * mirror, cos, shift[:, 1]], dim=1)
-        grid = F.affine_grid(rows.view(-1, 2, 3), list(pixels.shape), align_corners=False)
+        right, down = _axes(pixels.shape[-1], pixels.device)
+        # F.affine_grid answers the same, several times slower.
+        grid = pixels.new_empty(len(pixels), *pixels.shape[2:], 2, dtype=torch.float32)
+        torch.add(_outer(cos * mirror, right, shift[:, 0]), _outer(-sin, down), out=grid[..., 0])
+        torch.add(_outer(sin * mirror, right, shift[:, 1]), _outer(cos, down), out=grid[..., 1])
         return F.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
 
     def _lit(self, pixels: Tensor, draws: Tensor) -> Tensor:
@@ -80,6 +83,18 @@ class Augment:
         box = (rows & chosen[:, None])[:, None, :, None] & columns[:, None, None, :]  # (B, 1, S, S)
         fill = _per_image((draws[:, 7] / self.config.erase * 255).floor().clamp(0, 255)).to(pixels.dtype)
         return torch.where(box, fill, pixels)
+
+
+def _axes(side: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Grid coordinates of pixel centres, from left to right (1, S) and from top to bottom (S, 1)."""
+    centres = (torch.arange(side, device=device) + 0.5) * (2 / side) - 1
+    return centres[None, :], centres[:, None]
+
+
+def _outer(values: Tensor, axis: Tensor, more: Tensor | None = None) -> Tensor:
+    """(B,) times an axis, plus (B,): (B, 1, S) or (B, S, 1)."""
+    product = values[:, None, None] * axis
+    return product if more is None else product + more[:, None, None]
 
 
 def _per_image(values: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from mmfrm.data.native import FacePack, FacePackError, Sample, content_key, read_bytes
 from mmfrm.images import SIDE, ImageError, decode, resized
@@ -72,10 +73,20 @@ def _build(pack: FacePack, path: Path, shape: tuple[int, int, int, int], tell: T
 def _pixels(pack: FacePack, sample: Sample, channels: int, side: int) -> Images:
     try:
         data = read_bytes(pack.folder, sample.pack, sample.offset, sample.length)
-        pixels = resized(decode(data, at_least=2 * side), side)  # (side, side, 3)
+        pixels = decode(data, at_least=2 * side)  # (H, W, 3)
+        if channels == 1:  # a third of the work, and the same pixels
+            return resized_grey(pixels[..., 0], side)[None]
+        return resized(pixels, side).transpose(2, 0, 1)
     except ImageError as error:
         raise FacePackError(f"{sample.name} in {pack.folder} cannot be decoded ({error})") from error
-    return pixels.transpose(2, 0, 1)[:channels]
+
+
+def resized_grey(pixels: Images, side: int) -> Images:
+    """(H, W) to (side, side), with the filter of `mmfrm.images.resized`."""
+    if pixels.shape == (side, side):
+        return pixels
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmfrm.config import DataConfig
 from mmfrm.data.cache import Images, open_cache
-from mmfrm.data.duplicates import duplicates_of, find_leaks
+from mmfrm.data.duplicates import Duplicates, duplicates_of, find_leaks
 from mmfrm.data.native import SPLITS, FacePack, Sample
 from mmfrm.data.source import default_cache_folder, native_folder
 from mmfrm.data.splits import assign, stratified
@@ -149,7 +149,10 @@ def _leaks(
 ) -> tuple[NDArray[np.bool_], dict[str, Any]]:
     """Which training samples leak, and a report. Held-out samples that no rule labels are never tested on."""
     tested = [split if has_label[i] else None for i, split in enumerate(splits)]
-    found = find_leaks(duplicates_of(pack.folder, pack.samples), tested)
+    duplicates = duplicates_of(pack.folder, pack.samples)
+    if pack.description.drawn:  # drawn people look alike, and are never in two splits
+        duplicates = Duplicates(duplicates.exact, [])
+    found = find_leaks(duplicates, tested)
     leaves = np.zeros(len(splits), bool)
     if leave_out:
         leaves[found.exact + found.near] = True

@@ -17,7 +17,8 @@ from mmfrm.jobs import ImportJob
 def default_cache_folder(source: Path) -> Path:
     """Beside the data, or, where that may not be written, in the user's cache folder."""
     beside = source.resolve().parent
-    if os.access(beside, os.W_OK):
+    # The mode is looked at too: root may write anywhere, also where it is not meant to.
+    if os.access(beside, os.W_OK) and beside.stat().st_mode & 0o222:
         return beside / ".face-cache"
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(home) / "mmfrm"
