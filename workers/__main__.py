@@ -1,11 +1,12 @@
-"""python -m workers up | work QUEUE | reaper | prepare.
+"""python -m workers up | work QUEUE | reaper | prepare | health SERVICE.
 
     up            the whole embedded mode under one supervising process (what `make run` runs)
     work QUEUE    take jobs from a queue: gpu or cpu
     reaper        put back what lost its worker
     prepare       bring database and static files up to date
+    health NAME   exit code 0 if this machine's web, gpu, cpu or reaper service does its work
 
-In server mode each of the last three is a service of its own (see docker-compose.yml).
+In server mode each of these, but the first, is a service of its own (see docker-compose.yml).
 """
 
 from __future__ import annotations
@@ -13,6 +14,13 @@ from __future__ import annotations
 import sys
 
 WRONG_USAGE = 2
+COMMAND_LINES = {
+    ("work", "gpu"),
+    ("work", "cpu"),
+    ("reaper",),
+    ("prepare",),
+    *(("health", name) for name in ("web", "gpu", "cpu", "reaper")),
+}
 OLDEST = (3, 11)
 
 
@@ -30,7 +38,7 @@ def main(arguments: list[str]) -> int:
         from workers.undertaker import attend
 
         return attend(rest[0])
-    if (name in ("reaper", "prepare") and not rest) or (name == "work" and rest in (["gpu"], ["cpu"])):
+    if (name, *rest) in COMMAND_LINES:
         from workers.commands import COMMANDS
 
         return COMMANDS[name](*rest)

@@ -15,6 +15,8 @@ import django
 from django.conf import settings
 from django.core.management import call_command
 
+from workers.served import is_healthy
+
 
 def _set_up() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
@@ -76,6 +78,20 @@ def prepare() -> int:
     return 0
 
 
+def health(service: str) -> int:
+    """Whether a service of this machine does its work; 0 if so. For healthchecks."""
+    _set_up()
+    if service == "web":
+        # The name that the web process answers to; it is reached here, not where that name leads.
+        allowed = next(iter(settings.ALLOWED_HOSTS), "localhost").lstrip(".")
+        port = os.environ.get("UVICORN_PORT", "8000")
+        return 0 if is_healthy(f"http://127.0.0.1:{port}", host=allowed) else 1
+    from webapp.jobs.selectors import live_workers
+    from workers.presence import host
+
+    return 0 if live_workers().filter(queue=service, host=host()).exists() else 1
+
+
 def collect_static(source: Path, target: Path) -> bool:
     """Copy the static files under names with their hashes, if any has changed. True if it was done."""
     mark = target / "collected"
@@ -97,4 +113,9 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-COMMANDS: dict[str, Callable[..., int]] = {"work": work, "reaper": reap, "prepare": prepare}
+COMMANDS: dict[str, Callable[..., int]] = {
+    "work": work,
+    "reaper": reap,
+    "prepare": prepare,
+    "health": health,
+}

@@ -9,14 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from types import FrameType
 
 import psutil
 
 from workers import checks
+from workers.served import is_healthy
 from workers.service import Recipe, Service
 from workers.undertaker import bury, family
 
@@ -226,12 +225,3 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 self._undertaker.stdin.close()
             self._undertaker.wait(5.0)
-
-
-def is_healthy(address: str) -> bool:
-    """Whether the web process and its database answer."""
-    try:
-        with urllib.request.urlopen(f"{address}/health", timeout=2.0) as answer:  # noqa: S310 - our own address
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from tests.product import Product, environment, free_port, launch, start_product, wait_until
+from workers.served import is_healthy
 from workers.service import LONGEST_PAUSE, Recipe, Service
-from workers.supervisor import is_healthy
 
 pytestmark = pytest.mark.xdist_group("product")
 
