@@ -79,6 +79,7 @@ _T = np.linspace(-1.0, 1.0, 17)
 _BULGE = 1.0 - _T**2
 _CIRCLE = np.linspace(0.0, 2 * np.pi, 28, endpoint=False)
 _UNIT = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)], axis=1)
+_CURVATURE = np.array([1 / 1.12**2, 1 / 1.75**2])  # of the face, across and along
 _GRID = (np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE)), axis=-1) + 0.5).astype(np.float32)
 
 
@@ -186,6 +187,8 @@ class _Face:
         self.yaw, self.pitch = float(rng.normal(0, 0.2)), float(rng.normal(0, 0.12))
         self.yaw, self.pitch = np.clip(self.yaw, -0.5, 0.5), np.clip(self.pitch, -0.3, 0.3)
         roll, scale = float(rng.normal(0, 0.1)), _BIG * float(rng.uniform(0.295, 0.365))
+        angles = np.array([self.yaw, self.pitch])
+        self.cosines, self.sines = np.cos(angles), 0.85 * np.sin(angles)
         self.turn = scale * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
         self.middle = np.array([_BIG / 2, _BIG * 0.5]) + rng.normal(0, _BIG * 0.02, 2)
         self.unit = scale
@@ -201,16 +204,14 @@ class _Face:
 
     def flat(self, points: Points) -> list[float]:
         """Points of the silhouette, which turning the head hardly changes, as pixels."""
-        return (points @ self.turn + self.middle).ravel().tolist()
+        pixels: list[float] = (points @ self.turn + self.middle).ravel().tolist()
+        return pixels
 
     def on_face(self, points: Points) -> list[float]:
         """Points on the face's surface, turned with the head, as pixels."""
-        x, y = points[:, 0], points[:, 1]
-        z = 0.85 * np.sqrt(np.maximum(0.02, 1 - (x / 1.12) ** 2 - (y / 1.75) ** 2))
-        turned = np.stack(
-            [x * np.cos(self.yaw) + z * np.sin(self.yaw), y * np.cos(self.pitch) + z * np.sin(self.pitch)], 1
-        )
-        return self.flat(turned)
+        inside = np.maximum(0.02, 1 - points * points @ _CURVATURE)
+        depth = np.sqrt(inside)[:, None]
+        return self.flat(points * self.cosines + depth * self.sines)
 
     def width(self, size: float) -> int:
         """A line's width in pixels, from face units."""
