@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from webapp.accounts.models import User
     from webapp.datasets.models import DatasetVersion
     from webapp.experiments.models import Experiment, Run
+    from webapp.jobs.models import Job
 
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 COUNTS = (1341, 928, 461, 447, 325, 35, 98, 30)  # about FERPlus's validation part
@@ -197,8 +198,8 @@ def queued_run(
     return start_run(owner, version=version, preset=preset, config=config, name=name, experiment=experiment)
 
 
-def play(run: Run, story: Story, epochs: range, *, end: bool = False) -> None:
-    """Let a worker take the run and say what it says, as fast as rows are written."""
+def play(run: Run, story: Story, epochs: range, *, end: bool = False) -> Job:
+    """Let a worker take the run and say what it says, as fast as rows are written. Answers its job."""
     from webapp.jobs import services
     from webapp.jobs.models import Job
 
@@ -210,10 +211,11 @@ def play(run: Run, story: Story, epochs: range, *, end: bool = False) -> None:
         services.record(job, event)
     if not end:
         services.record(job, _progress(story, epochs.stop))
-        return
+        return job
     for event in story.ending():
         services.record(job, event)
     services.end(job, last=Finished(), exit_status="0")
+    return job
 
 
 def keep_a_model(run: Run) -> None:
@@ -257,13 +259,11 @@ def main() -> None:
     failed = queued_run(
         owner, version, name="sgd, rate 0.5", experiment=ablation, changes={"optim.optimizer": "sgd"}
     )
-    play(failed, Story(skill=0.2), range(2))
-    services.record(
-        failed.job, Notice(level="warning", text="Every validation face is answered with neutral.")
-    )
+    job = play(failed, Story(skill=0.2), range(2))
+    services.record(job, Notice(level="warning", text="Every validation face is answered with neutral."))
     failure = Failed(message="The loss is no longer a number. Lower optim.learning_rate.", resumable=True)
-    services.record(failed.job, failure)
-    services.end(failed.job, last=failure, exit_status="1")
+    services.record(job, failure)
+    services.end(job, last=failure, exit_status="1")
     running = queued_run(
         owner, version, name="RFLoss intended", experiment=ablation, changes={"loss.rfloss": "intended"}
     )

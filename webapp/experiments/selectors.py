@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Count, FloatField, Max, Q, QuerySet
-from django.db.models.fields.json import KT
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from mmfrm.config import Setting, presets, settings_of
@@ -25,6 +25,7 @@ Choices = list[tuple[str, Any]]
 def experiments(user: User) -> QuerySet[Experiment]:
     """Experiments that somebody may see, newest first, with how many of their runs there are and go on."""
     seen = visible(Run.objects.all(), user)
+    accuracy = Cast(KeyTextTransform("accuracy", "runs__best"), FloatField())
     return (
         visible(Experiment.objects.select_related("owner"), user)
         .annotate(
@@ -32,7 +33,7 @@ def experiments(user: User) -> QuerySet[Experiment]:
             active_count=Count(
                 "runs", filter=Q(runs__in=seen, runs__job__state__in=[*Job.ACTIVE, Job.State.QUEUED])
             ),
-            best_accuracy=Max(Cast(KT("runs__best__accuracy"), FloatField()), filter=Q(runs__in=seen)),
+            best_accuracy=Max(accuracy, filter=Q(runs__in=seen)),
         )
         .order_by("-created_at")
     )

@@ -118,15 +118,16 @@ def queues(user: User) -> list[QueueState]:
     for name, label in Job.Queue.choices:
         jobs = Job.objects.filter(queue=name).select_related("owner")
         active = [_entry(job, user) for job in jobs.filter(state__in=Job.ACTIVE).order_by("started_at", "id")]
+        alive = list(live_workers().filter(queue=name))
         by_worker = {entry.job.worker: entry for entry in active}
-        workers = [(worker, by_worker.pop(worker.name, None)) for worker in live_workers().filter(queue=name)]
+        names = {worker.name for worker in alive}
         waiting = jobs.filter(state=Job.State.QUEUED).order_by("position", "id")
         found.append(
             QueueState(
                 name=name,
                 label=str(label),
-                workers=workers,
-                homeless=list(by_worker.values()),
+                workers=[(worker, by_worker.get(worker.name)) for worker in alive],
+                homeless=[entry for entry in active if entry.job.worker not in names],
                 waiting=[_entry(job, user) for job in waiting],
             )
         )

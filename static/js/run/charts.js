@@ -54,7 +54,7 @@ function epochLayout(series, yaxis, more = {}) {
 }
 
 const LEGEND = { showlegend: true, margin: { l: 48, r: 12, t: 34, b: 40 },
-  legend: { orientation: "h", y: 1.06, yanchor: "bottom", x: 0 } };
+  legend: { orientation: "h", y: 1.06, yanchor: "bottom", x: 0, traceorder: "normal" } };
 
 function scaled(view, more = {}) {
   return { type: view.scale, ...(view.scale === "log" ? { dtick: "D2", exponentformat: "power" } : {}), ...more };

@@ -113,6 +113,9 @@ function showChips() {
 }
 
 page.addEventListener("view-changed", showChips);
+page.querySelector("[data-only-differences]").addEventListener("change", (event) => {
+  page.querySelector(".settings-groups").classList.toggle("only-differences", event.target.checked);
+});
 
 async function start() {
   applyShares();
