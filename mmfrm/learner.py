@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmfrm.config import TrainConfig
 from mmfrm.data.augment import Augment
@@ -76,7 +76,7 @@ class Learner:
         self._forward = torch.compile(wrapped) if runtime.compile else wrapped
 
     @property
-    def answering(self) -> nn.Module:
+    def answering(self) -> FaceNetwork:
         """The network to validate and to keep: the averaged one where there is one."""
         return self.network if self._averaged is None else self._averaged.network
 

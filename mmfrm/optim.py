@@ -6,12 +6,14 @@ import copy
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from mmfrm.config import OptimConfig
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def make_optimizer(network: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
@@ -94,14 +96,14 @@ class Schedule:
         self._best, self._worse_epochs, self._decays = state["best"], state["worse_epochs"], state["decays"]
 
 
-class AveragedWeights:
+class AveragedWeights(Generic[N]):
     """An exponential moving average of a network's parameters and norm statistics.
 
     The decay rises from 0.1 with the steps, so that the random start is soon forgotten.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+    def __init__(self, network: N, decay: float) -> None:
+        self.network: N = copy.deepcopy(network).requires_grad_(False).eval()
         self._decay = decay
         self._pairs = _moving(self.network, network)
         self._counters = _counting(self.network, network)

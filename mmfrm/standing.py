@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmfrm.checkpoint import save_model
 from mmfrm.config import TrainConfig, difference
 from mmfrm.data import Faces, FaceSplit
 from mmfrm.events import EpochEnd, Notice
 from mmfrm.failures import JobError
+from mmfrm.nn import FaceNetwork
 from mmfrm.schema import from_dict
 
 MODEL = "model"  # folder of the best epoch's weights, inside the job folder
@@ -106,7 +107,7 @@ def class_counts(split: FaceSplit, classes: Sequence[str]) -> Tensor:
 
 
 def keep_model(
-    folder: Path, network: nn.Module, faces: Faces, config: TrainConfig, standing: Standing
+    folder: Path, network: FaceNetwork, faces: Faces, config: TrainConfig, standing: Standing
 ) -> None:
     """Write the best epoch's model folder; the one before it stays until the new one is whole."""
     card = {

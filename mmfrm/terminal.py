@@ -54,6 +54,7 @@ class Screen:
         bar = self._bar
         if bar is None or self._bar_of != (event.phase, event.total) or event.done < bar.n:
             self._close()
+            self._step = ""
             bar = self._bar = tqdm(
                 total=event.total,
                 initial=event.done,

@@ -40,18 +40,19 @@ class Proportions:
 
 
 def _multiple_of_8(channels: float) -> int:
-    return max(8, 8 * round(channels / 8))
+    # Not below 16: a 1×1 convolution of 8 channels with stride 2 crashes in oneDNN's fp32 kernels
+    # (seen with torch 2.13 on AVX-512 in channels-last), and would fill half a vector anyway.
+    return max(16, 8 * round(channels / 8))
 
 
 PAPER = Proportions()
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions around a short-cut. With a new width, stride 2 and a 1×1 short-cut (`extra`)."""
+    """Two 3×3 convolutions around a short-cut, which with stride 2 is a 1×1 convolution (`extra`)."""
 
-    def __init__(self, cin: int, cout: int) -> None:
+    def __init__(self, cin: int, cout: int, *, stride: int = 1) -> None:
         super().__init__()
-        stride = 1 if cin == cout else 2
         self.conv1 = nn.Conv2d(cin, cout, 3, stride, padding=1)
         self.bn1 = nn.BatchNorm2d(cout)
         self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
@@ -108,9 +109,9 @@ class MMFRM(nn.Module):
         self.conv1 = nn.Conv2d(3, c1, kernel_size=7, stride=2, padding=3)
         self.bn1 = nn.BatchNorm2d(c1).requires_grad_(stem_norm)
         self.layer1 = nn.Sequential(BasicBlock(c1, c1), BasicBlock(c1, c1))
-        self.layer2 = nn.Sequential(BasicBlock(c1, c2), BasicBlock(c2, c2))
-        self.layer3 = nn.Sequential(BasicBlock(c2, c3), BasicBlock(c3, c3))
-        self.layer4 = nn.Sequential(BasicBlock(c3, c4), BasicBlock(c4, c4))
+        self.layer2 = nn.Sequential(BasicBlock(c1, c2, stride=2), BasicBlock(c2, c2))
+        self.layer3 = nn.Sequential(BasicBlock(c2, c3, stride=2), BasicBlock(c3, c3))
+        self.layer4 = nn.Sequential(BasicBlock(c3, c4, stride=2), BasicBlock(c4, c4))
         self.fc = nn.Linear(c4, classes)
         gate = nn.Linear(c4, 1)
         self.alpha = nn.Sequential(gate, nn.Sigmoid())
