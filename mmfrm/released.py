@@ -56,7 +56,7 @@ def read_released(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is not there.") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} is not a plain state dict: reading it would run code from the file, which is refused. "
+            f"{path} is no plain state dict: reading it would run code from the file, which is refused. "
             "Save `model.state_dict()` from the program that made it, and load that."
         ) from error
     # A torn file makes torch raise nearly anything: RuntimeError, EOFError, ValueError, KeyError, …
