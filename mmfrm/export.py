@@ -18,14 +18,13 @@ from mmfrm.control import Control
 from mmfrm.data import FaceSplit, open_faces
 from mmfrm.engines.base import EngineError, Faces
 from mmfrm.engines.check import Targets, check_precision
-from mmfrm.engines.choice import PROGRAMS, measured
+from mmfrm.engines.choice import PROGRAMS, measured, noise
 from mmfrm.engines.int8 import CALIBRATION_FACES, quantise
 from mmfrm.engines.model_files import ModelFiles
 from mmfrm.engines.onnx_file import onnx_difference, write_onnx
 from mmfrm.evaluate import mapped
 from mmfrm.events import Event, Finished, Notice, Progress, Started, Stopped
 from mmfrm.failures import JobError
-from mmfrm.images import SIDE
 from mmfrm.jobs import ExportJob
 from mmfrm.machine import allowed_threads
 from mmfrm.meanwhile import meanwhile
@@ -81,7 +80,7 @@ def _onnx(run: Export) -> Iterator[Event]:
 
 
 def _proof(run: Export) -> Iterator[Event]:
-    faces = run.checked if run.checked is not None else _noise()
+    faces = run.checked if run.checked is not None else noise(COMPARED_FACES)
     rgb = np.ascontiguousarray(faces[:COMPARED_FACES].transpose(0, 3, 1, 2))
     difference = onnx_difference(run.files.folder, run.folder / "model.onnx", rgb)
     run.report["onnx"] = {
@@ -167,7 +166,3 @@ def _pixels(split: FaceSplit, positions: np.ndarray[Any, np.dtype[np.int64]]) ->
     # (n, C, 112, 112), C 1 or 3 -> (n, 112, 112, 3)
     pixels = split.images[split.indices[positions]].transpose(0, 2, 3, 1)
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:3], 3)))
-
-
-def _noise() -> Faces:
-    return np.random.default_rng(SEED).integers(0, 256, (COMPARED_FACES, SIDE, SIDE, 3), np.uint8)

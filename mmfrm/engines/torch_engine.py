@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 
 from mmfrm.engines.base import Engine, Faces, Logits
 from mmfrm.engines.model_files import ModelFiles
 from mmfrm.engines.tracing import load_for_inference
+from mmfrm.nn.landmark_weights import Normalise
 from mmfrm.runtime import DTYPES, choose_device, has_fast_bf16, tune_allocator
 
 
@@ -46,10 +47,18 @@ class TorchEngine(Engine):
         return answer
 
 
+class _Tracer(fx.Tracer):
+    """Leaves normalisation as it is: traced, it would keep the precision of the moment for ever."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, Normalise) or super().is_leaf_module(m, module_qualified_name)
+
+
 def _folded(network: nn.Module) -> nn.Module:
     """Norms that follow a convolution become part of it. As it was, where torch cannot see through it."""
     try:
-        folded: nn.Module = fuse(network)
+        module = fx.GraphModule(network, _Tracer().trace(network))
+        folded: nn.Module = fuse(module, no_trace=True)
     # torch.fx refuses control flow that depends on data in a dozen ways; folding is only for speed.
     except Exception:
         return network
