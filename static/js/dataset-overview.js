@@ -4,20 +4,19 @@ import { colours, draw, expressionColour } from "./charts.js";
 const chart = document.getElementById("classes");
 const SHADES = { train: 1, val: 0.62, test: 0.36, "": 1 };
 
+const nameOf = (label) => label || "no label";
+
 function traces({ classes, bars }) {
   const shown = bars.map(({ split, name, counts }) => ({
     type: "bar",
     orientation: "h",
     name,
-    y: classes,
+    y: classes.map(nameOf),
     x: counts,
     customdata: classes.map(() => split),
     showlegend: false,
-    marker: {
-      color: classes.map((label, i) => expressionColour(label, i)),
-      opacity: SHADES[split],
-      line: { width: 0 },
-    },
+    opacity: SHADES[split],
+    marker: { color: classes.map((label, i) => expressionColour(label || "unknown", i)), line: { width: 0 } },
     hovertemplate: `%{y}, ${name.toLowerCase()}: <b>%{x:,}</b><extra></extra>`,
   }));
   return bars.length > 1 ? [...shown, ...legend(bars)] : shown;
@@ -27,7 +26,7 @@ function traces({ classes, bars }) {
 function legend(bars) {
   return bars.map(({ split, name }) => ({
     type: "bar", orientation: "h", name, x: [null], y: [null], hoverinfo: "skip", showlegend: true,
-    marker: { color: colours().soft, opacity: SHADES[split] },
+    opacity: SHADES[split], marker: { color: colours().soft },
   }));
 }
 
@@ -41,7 +40,7 @@ if (chart) {
     yaxis: { autorange: "reversed", fixedrange: true, ticks: "", showgrid: false },
   }, { displayModeBar: false }).then(() => {
     chart.on("plotly_click", ({ points: [point] }) => {
-      const label = point.y === "unlabelled" ? "none" : point.y;
+      const label = point.y === nameOf("") ? "none" : point.y;
       const query = new URLSearchParams({ split: point.customdata || "none", label });
       location.assign(`${chart.dataset.faces}?${query}`);
     });

@@ -14,7 +14,7 @@ from webapp.datasets.models import DatasetVersion, Sample
 from webapp.datasets.report import SPLITS
 
 FACES_A_PAGE = 120
-FACES_A_CARD = 8
+FACES_A_CARD = 16
 FACES_OF_OVERVIEW = 48
 MOST_TWINS = 20
 

@@ -38,7 +38,9 @@ class ImportForm(forms.Form):
 
     upload = UploadsField(error_messages={"required": "Choose a file or a folder first."})
     name = forms.CharField(
-        max_length=200, required=False, help_text="Empty: called like the file. With several files, each is."
+        max_length=200,
+        required=False,
+        help_text="Empty: called like its file. Of several files, each is.",
     )
     layout = forms.ChoiceField(
         choices=LAYOUTS,

@@ -65,7 +65,7 @@ def chart(table: ClassTable) -> dict[str, Any]:
         {"split": split, "name": SPLIT_NAMES[split], "counts": [row.counts[i] for row in table.rows]}
         for i, split in enumerate(table.splits)
     ]
-    return {"classes": [row.name or "unlabelled" for row in table.rows], "bars": bars}
+    return {"classes": [row.name for row in table.rows], "bars": bars}
 
 
 def observations(version: DatasetVersion, table: ClassTable) -> list[str]:
@@ -132,6 +132,7 @@ SHOWN_ELSEWHERE = frozenset(
         "repaired",
         "skipped",
         "seed",
+        "near_constant_count",
         "verdicts",
     }
 )

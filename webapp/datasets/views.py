@@ -35,7 +35,8 @@ def index(request: HttpRequest) -> HttpResponse:
     for dataset in page:
         version = next(iter(dataset.versions.all()), None)
         faces = browsing.card_faces(version) if version is not None else []
-        cards.append({"dataset": dataset, "version": version, "faces": faces})
+        layout = report.LAYOUT_NAMES.get(version.layout, version.layout) if version is not None else ""
+        cards.append({"dataset": dataset, "version": version, "faces": faces, "layout": layout})
     return render(request, "datasets/index.html", {"page": page, "cards": cards})
 
 
