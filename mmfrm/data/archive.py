@@ -20,6 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
+from mmfrm.data import torn_zip
 from mmfrm.data.native import Refusal
 from mmfrm.failures import JobError
 
@@ -77,13 +78,15 @@ class Archive(Protocol):
 
 def open_archive(path: Path, *, max_files: int, max_total_bytes: int) -> Archive:
     """List a source. Raises JobError where it is no archive, or breaks a cap as a whole."""
-    archive: _Zip | _Tar | _Folder
+    archive: Archive
     if path.is_dir():
         archive = _Folder(path, max_files)
     elif zipfile.is_zipfile(path):
         archive = _Zip(path, max_files)
     elif tarfile.is_tarfile(path):
         archive = _Tar(path, max_files, max_total_bytes)
+    elif _begins_as_zip(path):
+        archive = _TornZip(path, max_files)
     else:
         raise JobError(
             f"{path.name} is neither a zip, a tar nor a folder, or it is damaged or incomplete. "
@@ -139,6 +142,30 @@ class _Zip:
 
     def close(self) -> None:
         self._zip.close()
+
+
+class _TornZip:
+    def __init__(self, path: Path, max_files: int) -> None:
+        self.identity = file_identity(path)
+        self._path = path
+        self._members = list(torn_zip.walk(path, max_files))
+        _cap_count(path, len(self._members), max_files)
+        self.refusals: list[Refusal] = []
+        found = _Names(self.refusals)
+        found.refuse(
+            "(rest of the archive)", "the zip is damaged or incomplete: what could be read was taken"
+        )
+        for at, member in enumerate(self._members):
+            if not member.name.endswith("/"):
+                dense = _is_dense(member.size, member.packed)
+                found.add(member.name, member.size, at, _BOMB if dense else None)
+        self.entries = sorted(found.entries, key=lambda entry: entry.name)
+
+    def open(self, entry: Entry) -> IO[bytes]:
+        return torn_zip.open_member(self._path, self._members[entry.at], MAX_FILE_BYTES)
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 class _Tar:
@@ -296,8 +323,19 @@ def _zip_problem(info: zipfile.ZipInfo) -> str | None:
         return "encrypted"
     if kind not in (0, stat.S_IFREG):
         return "a link or a device, not a file"
-    dense = info.file_size > RATIO_FREE_BYTES and info.file_size > MAX_RATIO * max(info.compress_size, 1)
-    return f"unpacks to more than {MAX_RATIO} times its size, which looks like a bomb" if dense else None
+    return _BOMB if _is_dense(info.file_size, info.compress_size) else None
+
+
+_BOMB = f"unpacks to more than {MAX_RATIO} times its size, which looks like a bomb"
+
+
+def _is_dense(size: int, packed: int) -> bool:
+    return size > RATIO_FREE_BYTES and size > MAX_RATIO * max(packed, 1)
+
+
+def _begins_as_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
 
 
 def _tar_name(name: str) -> str:

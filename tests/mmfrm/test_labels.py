@@ -57,7 +57,7 @@ def test_an_unknown_rule_is_refused() -> None:
         label([1] * 10, "plurality")
 
 
-@pytest.mark.skipif(not FERPLUS_ZIP.exists(), reason="FERPlus is not on this machine (../shared/data)")
+@pytest.mark.skipif(not FERPLUS_ZIP.exists(), reason="real faces are absent (../shared)")
 @pytest.mark.parametrize(
     ("rule", "kept"),
     [("majority", (25_060, 3_199, 3_153)), ("argmax", (28_389, 3_553, 3_546))],
