@@ -6,13 +6,16 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -65,13 +68,19 @@ class Product:
         """What a management command prints, run on the product's data."""
         command = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=dict(self.env), capture_output=True, text=True, check=True
+            command, cwd=REPOSITORY, env=dict(self.env), capture_output=True, text=True, check=False
         )
+        assert done.returncode == 0, done.stderr
         return done.stdout
 
     def query(self, code: str) -> str:
         """What a snippet prints, run in Django on the product's data."""
         return self.manage("shell", "--no-imports", "-c", code)
+
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows of the product's database, read while it runs; much quicker than `query`."""
+        with closing(sqlite3.connect(f"file:{self.data_dir}/db.sqlite3?mode=ro", uri=True)) as database:
+            return database.execute(sql, values).fetchall()
 
     def processes(self) -> dict[str, int]:
         """Process ids by name (web, gpu, cpu, reaper, valkey), as the supervisor writes them down."""
@@ -111,7 +120,7 @@ def launch(env: Mapping[str, str]) -> subprocess.Popen[str]:
 
 
 def wait_until(condition: Callable[[], bool], patience: float, what: str = "") -> float:
-    """Wait for something to become true; returns the seconds it took. Raises AssertionError if it never does."""
+    """Wait for something to become true; returns the seconds it took, or raises AssertionError."""
     start = time.monotonic()
     while not condition():
         if time.monotonic() - start > patience:

@@ -1,4 +1,4 @@
-"""Puts back jobs whose worker died, rings again for what waits, and clears abandoned uploads."""
+"""Puts back jobs whose worker died, rings again for what waits, and clears what nobody owns any more."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from django.conf import settings
 from django.db import connections
 
+from webapp.datasets import services as datasets
 from webapp.jobs import services
 from webapp.uploads import services as uploads
 from workers.patience import AWAY
@@ -40,6 +41,7 @@ class Reaper:
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now
             uploads.sweep()
+            datasets.sweep()
 
 
 def run(leaving: threading.Event) -> None:

@@ -1,0 +1,143 @@
+"""kill -9 of anything in the middle of a training: it goes on by itself, and its curve has no seam."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+import pytest
+
+from tests.product import Product, start_product, wait_until
+from workers.served import is_healthy
+
+pytestmark = [pytest.mark.xdist_group("product"), pytest.mark.slow]
+
+DRAW = """
+from webapp.accounts.models import User
+from webapp.datasets.services import draw
+draw(User.objects.get(), count=140, seed=5)
+"""
+TRAIN = """
+from mmfrm.config import TrainConfig, presets, replace
+from webapp.accounts.models import User
+from webapp.datasets.models import DatasetVersion
+from webapp.experiments.services import start_run
+config = replace(presets()["quick-look"], {
+    "network.fusion": "none", "network.width": 0.25, "optim.epochs": 2000, "optim.batch_size": 32,
+    "runtime.checkpoint_seconds": 5.0, "runtime.threads": 1,
+})
+run = start_run(User.objects.get(), version=DatasetVersion.objects.get(), preset="quick-look", config=config,
+                name="to be killed")
+print(run.job_id)
+"""
+STOP = """
+from webapp.jobs.models import Job
+from webapp.jobs.services import stop
+job = Job.objects.get(pk={pk})
+stop(job, job.owner)
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A job's row, and the numbers of its stored epochs in the order in which a browser gets them."""
+
+    state: str
+    attempt: int
+    losses: int
+    reason: str
+    epochs: list[int]
+
+
+@dataclass
+class Training:
+    """A training in a running product, seen through its rows."""
+
+    product: Product
+    job: int
+
+    def row(self) -> Row:
+        job = "SELECT state, attempt, losses, reason FROM jobs_job WHERE id = ?"
+        epochs = "SELECT key FROM jobs_jobevent WHERE job_id = ? AND kind = 'epoch' ORDER BY seq"
+        [(state, attempt, losses, reason)] = self.product.rows(job, self.job)
+        keys = [key for (key,) in self.product.rows(epochs, self.job)]
+        return Row(state, attempt, losses, reason, keys)
+
+    def has_reached(self, epochs: int) -> bool:
+        """Whether so many epochs are stored; a failed job will never have."""
+        row = self.row()
+        assert row.state != "failed", row.reason
+        return len(row.epochs) >= epochs
+
+    def child(self) -> psutil.Process:
+        """The training's own process."""
+        worker = psutil.Process(self.product.processes()["gpu"])
+        [child] = [child for child in worker.children() if f"/jobs/{self.job}" in " ".join(child.cmdline())]
+        return child
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Training]:
+    product = start_product(tmp_path_factory.mktemp("killed"))
+    product.query(DRAW)
+    ready = "SELECT 1 FROM datasets_datasetversion WHERE ready_at IS NOT NULL"
+    wait_until(lambda: bool(product.rows(ready)), 60, "drawn faces")
+    training = Training(product, int(product.query(TRAIN)))
+    wait_until(lambda: training.has_reached(3), 90, "three epochs")
+    yield training
+    product.stop()
+
+
+def kill(training: Training, victim: str) -> None:
+    pid = training.child().pid if victim == "child" else training.product.processes()[victim]
+    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("victim", ["child", "broker", "web", "gpu", "reaper"])
+def test_a_training_goes_on_within_a_minute(training: Training, victim: str) -> None:
+    before = training.row()
+    kill(training, victim)
+    reached = len(before.epochs) + 4
+    wait_until(lambda: training.has_reached(reached), 60, f"epochs after the {victim} was killed")
+    after = training.row()
+    assert after.state == "running"
+    assert after.attempt == before.attempt + (1 if victim in ("child", "gpu") else 0)
+    assert after.epochs == list(range(len(after.epochs)))
+    wait_until(lambda: is_healthy(training.product.url), 10, "pages")
+
+
+def test_a_training_goes_on_after_the_whole_product_was_killed(training: Training) -> None:
+    before = training.row()
+    old = training.product
+    everybody = psutil.Process(old.process.pid).children(recursive=True)
+    old.process.kill()
+    for process in everybody:  # a power cut spares nobody
+        if process.is_running():
+            process.kill()
+    training.product = start_product(old.data_dir)
+    wait_until(lambda: training.has_reached(len(before.epochs) + 3), 60, "epochs after a power cut")
+    after = training.row()
+    assert after.epochs == list(range(len(after.epochs)))
+
+
+def test_ctrl_c_saves_a_training_which_goes_on_at_the_next_start(training: Training) -> None:
+    before = training.row()
+    old = training.product
+    child = training.child()
+    assert old.stop(patience=10.0) == 0
+    assert not child.is_running()
+    training.product = start_product(old.data_dir)
+    wait_until(lambda: training.has_reached(len(before.epochs) + 3), 60, "epochs after Ctrl-C")
+    after = training.row()
+    assert after.losses <= before.losses
+    assert after.epochs == list(range(len(after.epochs)))
+
+
+def test_a_stopped_training_ends_its_process(training: Training) -> None:
+    child = training.child()
+    training.product.query(STOP.format(pk=training.job))
+    wait_until(lambda: training.row().state == "stopped", 30, "stopped")
+    assert not child.is_running()
