@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmfrm.failures import JobError
-from mmfrm.images import SIDE, ImageError, decode, resized
+from mmfrm.images import EXTENSIONS, SIDE, ImageError, decode, resized
 from mmfrm.sources import Pictures, open_pictures
 
 POINTS = 68  # in the iBUG order
@@ -75,14 +75,18 @@ def _match(pictures: Pictures, source: Path) -> tuple[list[_Wanted], int]:
     """Pictures that have points, in the order of the pictures, and how many have none."""
     in_photo = source.is_dir()
     points = dict(read_pts_folder(source) if in_photo else read_npz(source))
-    wanted = []
+    wanted, unmatched = [], 0
     for position, name in enumerate(pictures.names):
         file = PurePosixPath(name)
         keys = (str(file.with_suffix("")), file.stem) if in_photo else (name, file.name)
+        if file.suffix.lower() not in EXTENSIONS:
+            continue  # label lists, and the .pts files themselves
         own = next((points[key] for key in keys if key in points), None)
-        if own is not None:
+        if own is None:
+            unmatched += 1
+        else:
             wanted.append(_Wanted(position, name, own, in_photo))
-    return wanted, len(pictures.names) - len(wanted)
+    return wanted, unmatched
 
 
 def read_npz(path: Path) -> Iterator[tuple[str, NDArray[np.float32]]]:
