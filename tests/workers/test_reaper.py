@@ -91,16 +91,17 @@ def test_the_queue_is_rung_again_for_what_waits(claimed: Claimed, reaper: Reaper
     assert rung == ["cpu"]
 
 
-def test_uploads_are_swept_once_an_hour(
+def test_what_was_abandoned_is_swept_once_an_hour(
     transactional_db: None, reaper: Reaper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swept: list[float] = []
     now = 0.0
     monkeypatch.setattr("webapp.uploads.services.sweep", lambda: swept.append(now))
+    monkeypatch.setattr("webapp.datasets.services.sweep", lambda: swept.append(-now))
     while now < 7300.0:
         reaper.look(now)
         now += 100.0
-    assert swept == [0.0, 3600.0, 7200.0]
+    assert swept == [0.0, 0.0, 3600.0, -3600.0, 7200.0, -7200.0]
 
 
 def test_workers_not_seen_for_a_day_are_forgotten(transactional_db: None, reaper: Reaper) -> None:
