@@ -19,7 +19,7 @@ import simplejpeg
 from mmfrm.classes import DRAWN
 from mmfrm.control import Control
 from mmfrm.data.measure import is_grey, measure, pixels_digest, thumbnail
-from mmfrm.data.native import Sample, describe
+from mmfrm.data.native import Description, Sample, describe, is_native, read_description
 from mmfrm.data.pack_writer import PackWriter
 from mmfrm.data.portrait import draw_person, portrait
 from mmfrm.events import Event, Finished, Started, Stopped
@@ -40,7 +40,13 @@ Drawn = list[tuple[Sample, bytes]]
 
 def draw(folder: Path, job: DrawJob, control: Control) -> Iterator[Event]:
     """Draw `job.count` faces into a native data-set folder at `job.out`; resumable, and the same by seed."""
-    writer = PackWriter(Path(job.out), f"drawn {VERSION} {job.count} {job.seed}")
+    source_id = f"drawn {VERSION} {job.count} {job.seed}"
+    if is_native(Path(job.out)):
+        description = read_description(Path(job.out))
+        if description.report.get("source_id") == source_id:
+            yield _finished(description)
+            return
+    writer = PackWriter(Path(job.out), source_id)
     done = writer.journal.items
     plan = plan_pictures(job.count, job.seed)
     yield Started(resumed=writer.resumed, facts={"faces": job.count, "seed": job.seed, "done": done})
@@ -64,9 +70,14 @@ def draw(folder: Path, job: DrawJob, control: Control) -> Iterator[Event]:
         classes=list(DRAWN),
         vote_columns=None,
         drawn=True,
-        report={"layout_reason": "made by this program", "seed": job.seed},
+        report={"layout_reason": "made by this program", "seed": job.seed, "source_id": source_id},
     )
-    yield Finished(result={"images": description.images, "fingerprint": description.fingerprint})
+    yield _finished(description)
+
+
+def _finished(description: Description) -> Finished:
+    names = ("name", "layout", "classes", "images", "counts", "fingerprint", "report")
+    return Finished(result={name: getattr(description, name) for name in names})
 
 
 def plan_pictures(count: int, seed: int) -> list[Plan]:

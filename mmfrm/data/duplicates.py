@@ -127,6 +127,8 @@ def _leaking(groups: Sequence[Sequence[int]], splits: Sequence[str | None]) -> s
 
 def _groups(keys: NDArray[np.int64]) -> list[list[int]]:
     """Positions with equal keys, where there are at least two, by first position."""
+    if len(keys) == 0:
+        return []
     order = np.argsort(keys, kind="stable")
     starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
     ends = np.append(starts[1:], len(order))
