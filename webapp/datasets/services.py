@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -55,7 +56,8 @@ def draw(user: User, *, count: int = DRAWN_FACES, seed: int = 0, then_quick_look
 
 def name_of(upload: Upload) -> str:
     """What a data set is called that was not given a name."""
-    return Path(upload.filename).stem.replace("_", " ").strip()[:200] or "Data set"
+    stem = re.sub(r"(\.tar)?\.[A-Za-z0-9]{1,4}$", "", upload.filename)
+    return stem.replace("_", " ").strip()[:200] or "Data set"
 
 
 @transaction.atomic
