@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -54,16 +55,26 @@ def create(*, kind: str, queue: str, owner: User, title: str) -> Job:
 
 def stop(job: Job, by: User) -> bool:
     """Ask a job to end; it can be resumed. True if anything changed."""
-    return move(job.pk, State.STOPPED, [State.QUEUED, State.PAUSED], by=by, reason="") or move(
-        job.pk, State.STOPPING, [State.STARTING, State.RUNNING, State.PAUSING], by=by
-    )
+    with _held(job):
+        return move(job.pk, State.STOPPED, [State.QUEUED, State.PAUSED], by=by, reason="") or move(
+            job.pk, State.STOPPING, [State.STARTING, State.RUNNING, State.PAUSING], by=by
+        )
 
 
 def pause(job: Job, by: User) -> bool:
     """Ask a job to step aside with a checkpoint. True if anything changed."""
-    return move(job.pk, State.PAUSED, [State.QUEUED], by=by) or move(
-        job.pk, State.PAUSING, [State.STARTING, State.RUNNING], by=by
-    )
+    with _held(job):
+        return move(job.pk, State.PAUSED, [State.QUEUED], by=by) or move(
+            job.pk, State.PAUSING, [State.STARTING, State.RUNNING], by=by
+        )
+
+
+@contextmanager
+def _held(job: Job) -> Iterator[None]:
+    """Nobody else changes the job meanwhile: a wish tried on two states must not fall between them."""
+    with transaction.atomic():
+        Job.objects.select_for_update().filter(pk=job.pk).first()
+        yield
 
 
 def resume(job: Job, by: User) -> bool:
