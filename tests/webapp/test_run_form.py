@@ -1,4 +1,4 @@
-"""The form of a new run: made from the settings themselves, plain in its refusals, sent twice without harm."""
+"""The form of a new run: made from the settings themselves, plain in refusing, harmless when sent twice."""
 
 from __future__ import annotations
 
@@ -102,9 +102,8 @@ def test_only_ready_data_sets_that_the_user_sees_can_be_chosen(editor: User, adm
     type(unready).objects.filter(pk=unready.pk).update(ready_at=None)
     type(hidden.dataset).objects.filter(pk=hidden.dataset_id).update(private=True)
     form = form_of(editor, sent(version=hidden.pk))
-    assert [label for _, label in form["version"].field.choices][1:] == [
-        "seen v1 · 35,710 images · 8 classes"
-    ]
+    choices: Any = form["version"].field.choices  # type: ignore[attr-defined]
+    assert [label for _, label in choices][1:] == ["seen v1 · 35,710 images · 8 classes"]
     assert form.errors["version"] == [
         "This data set is not ready, or no longer there. Choose another.",
     ]

@@ -25,7 +25,10 @@ NOT_OFFERED = ("network.landmark_weights",)
 def field_of(setting: Setting) -> forms.Field:
     """The form field of one setting, in the look of the house."""
     field = _plain_field(setting)
-    kinds = {forms.CheckboxInput: "form-check-input", forms.Select: "form-select"}
+    kinds: dict[type[forms.Widget], str] = {
+        forms.CheckboxInput: "form-check-input",
+        forms.Select: "form-select",
+    }
     field.widget.attrs["class"] = kinds.get(type(field.widget), "form-control")
     return field
 
