@@ -6,7 +6,6 @@ import os
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django import setup
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
@@ -16,11 +15,12 @@ from webapp.uploads.streaming import PagesHandler  # noqa: E402  # needs the set
 
 pages = PagesHandler()  # as get_asgi_application() makes it, but that uploads are read as they arrive
 
-from webapp.live.routing import websocket_urlpatterns  # noqa: E402  # needs the apps to be ready
+from webapp.live.origin import SameOrigin  # noqa: E402  # these need the apps to be ready
+from webapp.live.routing import websocket_urlpatterns  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
         "http": pages,
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "websocket": SameOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )
