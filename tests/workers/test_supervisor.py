@@ -19,7 +19,7 @@ from tests.product import Product, environment, free_port, launch, start_product
 from workers.served import is_healthy
 from workers.service import LONGEST_PAUSE, Recipe, Service
 
-pytestmark = pytest.mark.xdist_group("product")
+pytestmark = [pytest.mark.xdist_group("product"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
