@@ -33,11 +33,14 @@ document.body.addEventListener("htmx:afterSettle", (event) => {
 drawCounts();
 
 if (page?.dataset.live === "true") {
+  let state = page.querySelector("[data-state]")?.dataset.state;
   follow(page.dataset.batch, {
     onSnapshot(job) {
-      const news = job.done !== seen || job.state === "finished";
+      const changed = job.state !== state;
+      if (changed) window.htmx.trigger("#batch-head", "refresh");
+      if ((changed || job.done !== seen) && !pending) pending = setTimeout(refresh, changed ? 0 : REFRESH_MS);
+      state = job.state;
       seen = job.done;
-      if (news && !pending) pending = setTimeout(refresh, job.state === "finished" ? 0 : REFRESH_MS);
     },
   });
 }

@@ -9,6 +9,7 @@ urlpatterns = [
     path("", views.index, name="index"),
     path("new", views.new, name="new"),
     path("<int:pk>/", views.batch, name="batch"),
+    path("<int:pk>/head", views.head, name="head"),
     path("<int:pk>/faces", views.faces, name="faces"),
     path("<int:pk>/faces/<int:index>", views.face, name="face"),
     path("<int:pk>/labels.csv", views.labels_csv, name="csv"),

@@ -67,6 +67,13 @@ def batch(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
+def head(request: HttpRequest, pk: int) -> HttpResponse:
+    """State and buttons alone, for htmx."""
+    row = _batch(request, pk)
+    return render(request, "labeling/_head.html", {"batch": row, "may_edit": may_edit(request.user, row)})
+
+
+@require_GET
 def faces(request: HttpRequest, pk: int) -> HttpResponse:
     """The faces alone, for htmx: another page, filter or order, or what has come since."""
     row = _batch(request, pk)
