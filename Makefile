@@ -34,15 +34,14 @@ env: $(RUN_READY)
 	@echo "Making the environment in .venv ($(PYTHON)) ..."
 	@$(PYTHON) -m venv .venv
 
-# Exact versions where this machine has them, else the ranges of pyproject.toml: the lock was made for one
-# Python, and a newer one may lack a wheel. Export needs packages that some platforms lack; the rest does
-# without them.
+# Exact versions where this machine has them; without ONNX export where a platform lacks its packages; and the
+# ranges of pyproject.toml where a newer Python lacks wheels of the exact versions.
 $(RUN_READY): | .venv/bin/python
 	@echo "Installing; the first time this takes some minutes ..."
 	@if [ -n "$(TORCH_INDEX)" ]; then $(PIP) -c requirements.lock --index-url "$(TORCH_INDEX)" --extra-index-url https://pypi.org/simple torch; fi
-	@$(PIP) -c requirements.lock -e '.[web,export]' || { \
-		echo "The locked versions do not install here; trying the ranges of pyproject.toml ..." >&2; \
-		$(PIP) -e '.[web]' && { $(PIP) -e '.[web,export]' || echo "Without ONNX export: its packages do not install here." >&2; }; }
+	@$(PIP) -c requirements.lock -e '.[web,export]' \
+	|| { echo "That failed; trying without ONNX export ..." >&2; $(PIP) -c requirements.lock -e '.[web]'; } \
+	|| { echo "That failed; trying newer versions ..." >&2; $(PIP) -e '.[web]'; }
 	@rm -f .venv/run-* && touch $@
 
 $(TEST_READY): | .venv/bin/python
