@@ -1,5 +1,5 @@
 """Sockets: what a browser gets, however late it comes or long it was away, and when it may no longer."""
-# mypy: disable-error-code="no-untyped-call"  # asgiref's communicator has no types
+# mypy: disable-error-code="no-untyped-call"
 
 from __future__ import annotations
 

@@ -91,9 +91,7 @@ def _delete_jobs(runs: list[Run]) -> None:
     rows = Job.objects.select_for_update().filter(pk__in=[run.job_id for run in runs])
     busy = [job.title for job in rows if job.is_active]
     if busy:
-        raise RefusedError(
-            f"A worker has {', '.join(busy)}. Stop it first; what it has learned is kept until then."
-        )
+        raise RefusedError(f"A worker has {', '.join(busy)}. Stop it first.")
     folders = [run.folder for run in runs]
     rows.delete()  # the runs and their events go along
     transaction.on_commit(lambda: _remove(folders))
