@@ -13,11 +13,19 @@ from webapp.datasets.models import DatasetVersion
 from webapp.experiments.models import Run
 from webapp.jobs import kinds
 from webapp.jobs.models import Job
-from webapp.jobs.selectors import Entry, QueueState, queues
+from webapp.jobs.selectors import Entry, QueueState, queues, truth_of
 from webapp.labeling.models import LabelBatch
 
 LATELY = 8  # jobs listed
 LOOK_BACK = 60  # jobs looked at to find those that somebody may see
+
+
+@dataclass(frozen=True)
+class Going:
+    """A job that a worker has, and what a person should know when it is not simply going on."""
+
+    entry: Entry
+    truth: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Activity:
     """What goes on, as one visitor may see it."""
 
     queues: list[QueueState]
-    running: list[Entry]
+    running: list[Going]
     waiting: list[Entry]
     lately: list[Ended]
     disk: Disk
@@ -87,7 +95,7 @@ def activity(user: User) -> Activity:
     usage = shutil.disk_usage(settings.DATA_DIR)
     return Activity(
         queues=found,
-        running=sorted(running, key=lambda entry: entry.job.pk),
+        running=[Going(entry, truth_of(entry.job)) for entry in sorted(running, key=lambda e: e.job.pk)],
         waiting=[entry for queue in found for entry in queue.waiting],
         lately=_lately(user),
         disk=Disk(free=usage.free, total=usage.total),
