@@ -99,9 +99,7 @@ class Supervisor:
             self._call_undertaker()
             self._start(self._services[0])
             link = self._prepare()
-            for service in self._services[1:]:
-                self._start(service)
-            if link is None or not self._wait_until_served(begin):
+            if link is None or not self._serve(begin):
                 return STOPPED if self._stop_requested.is_set() else FAILED
             self._welcome(link, time.monotonic() - begin)
             while not self._stop_requested.wait(TICK):
@@ -140,21 +138,23 @@ class Supervisor:
     def _prepare(self) -> str | None:
         """Migrate and collect; returns the path of a sign-in link, None (after saying why) on failure."""
         command = [sys.executable, "-m", "workers", "prepare"]
-        process = subprocess.Popen(
-            command, env=dict(self._env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-        self._tell_undertaker("watch", process.pid)
-        told, _ = process.communicate()
-        self._tell_undertaker("forget", process.pid)
-        (self._logs / "prepare.log").write_text(told)
-        if process.returncode == 0:
-            return told.strip().splitlines()[-1]
+        once = Service(Recipe("prepare", command), logs=self._logs, env=self._env)
+        pid = once.start()
+        self._tell_undertaker("watch", pid)
+        while (how := once.death()) is None:
+            if self._stop_requested.wait(TICK):
+                once.signal()  # each migration is one transaction
+        self._tell_undertaker("forget", pid)
+        if how == "exit code 0":
+            return once.last_words().splitlines()[-1]
         if not self._stop_requested.is_set():
-            say(f"{told}\nThe database or the static files could not be brought up to date; see above.")
+            say(f"{once.last_words()}\nThe database or the static files could not be brought up to date.")
         return None
 
-    def _wait_until_served(self, begin: float) -> bool:
+    def _serve(self, begin: float) -> bool:
+        """Start everything and wait until pages are served; False, after saying why, if they never are."""
+        for service in self._services[1:]:
+            self._start(service)
         while not self._stop_requested.wait(TICK):
             self._look_after()
             for service in self._services:

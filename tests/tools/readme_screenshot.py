@@ -27,8 +27,8 @@ from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion
 from webapp.experiments.services import start_run
 config = replace(presets()["quick-look"], {{"optim.epochs": {EPOCHS}}})
-version = DatasetVersion.objects.get()
-print(start_run(User.objects.get(), version=version, preset="quick-look", config=config, name="First look").pk)
+version, user = DatasetVersion.objects.get(), User.objects.get()
+print(start_run(user, version=version, preset="quick-look", config=config, name="First look").pk)
 """
 
 
