@@ -218,6 +218,34 @@ def play(run: Run, story: Story, epochs: range, *, end: bool = False) -> Job:
     return job
 
 
+def play_long(run: Run, *, epochs: int, steps: int) -> Job:
+    """A run that goes on and already has so many epochs and step points, written in bulk."""
+    from django.utils import timezone
+
+    from webapp.jobs import services
+    from webapp.jobs.models import Job, JobEvent
+
+    services.move(run.job_id, Job.State.RUNNING, [Job.State.QUEUED], attempt=1, worker="gpu-1@lab")
+    job = Job.objects.get(pk=run.job_id)
+    story = Story(epochs=epochs, steps=steps // epochs)
+    events: list[tuple[str, int, Event]] = []
+    for epoch in range(epochs):
+        events += [("step", s.step, s) for s in story.steps_of(epoch, every=1)]
+        events.append(("epoch", epoch, story.epoch_end(epoch, best=epoch == epochs // 2)))
+    now = timezone.now()
+    JobEvent.objects.bulk_create(
+        (
+            JobEvent(
+                job=job, seq=job.last_seq + i, kind=kind, key=key, attempt=1, at=now, payload=event.payload()
+            )
+            for i, (kind, key, event) in enumerate(events, start=1)
+        ),
+        batch_size=2000,
+    )
+    Job.objects.filter(pk=job.pk).update(last_seq=job.last_seq + len(events), heartbeat_at=now)
+    return Job.objects.get(pk=job.pk)
+
+
 def keep_a_model(run: Run) -> None:
     """What the trainer leaves in the folder, in miniature."""
     model = run.folder / "model"

@@ -129,6 +129,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "experiments:run_results": (get(SEES, pk="run"),),
     "experiments:run_log": (get(SEES, pk="run"),),
     "experiments:run_points": (get(SEES, pk="run"),),
+    "experiments:run_steps": (get(SEES, pk="run"),),
     "experiments:edit_run": (post(CHANGES, pk="run"),),
     "experiments:delete_run": (post(CHANGES, pk="run"),),
     "experiments:download": (get(SEES, pk="run", what="what"),),

@@ -143,7 +143,7 @@ def test_the_points_hold_every_epoch_without_its_confusions(finished: Run, clien
 
 
 def test_few_steps_are_sent_as_they_are(finished: Run) -> None:
-    steps = points.of_run(finished)["steps"]
+    steps = points.steps_of(finished)
     assert steps["step"] == [s.step for epoch in range(4) for s in STORY.steps_of(epoch)]
 
 

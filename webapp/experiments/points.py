@@ -38,21 +38,28 @@ CURVES = {
     "macro_f1": "Macro-F1",
     "loss": "Loss",
 }
+PIECE = 2000  # rows parsed at once
 STEP_POINTS = 2000  # shown at most, about: two for each pixel of a wide chart
 
 Columns = dict[str, list[Any]]
 
 
-def of_run(run: Run) -> dict[str, Any]:
-    """Everything the run's charts begin with. What comes after `seq` is new to whoever has this."""
+def epochs_of(run: Run) -> dict[str, Any]:
+    """Every epoch of a run, for its charts. What comes after `seq` is new to whoever has this."""
     seq = Job.objects.values_list("last_seq", flat=True).get(pk=run.job_id)  # first: nothing is missed
     payloads = list(_payloads(run.job_id, "epoch"))
     return {
         "seq": seq,
         "classes": _classes(run, payloads),
         "epochs": epoch_columns(payloads),
-        "steps": thinned(step_columns(_payloads(run.job_id, "step"))),
     }
+
+
+def steps_of(run: Run) -> Columns:
+    """The steps of a run, thinned for display."""
+    payloads = list(_payloads(run.job_id, "step"))
+    columns = {name: [payload[name] for payload in payloads] for name in STEP}
+    return {name: [short(value) for value in values] for name, values in thinned(columns).items()}
 
 
 def epoch_columns(payloads: Iterable[dict[str, Any]]) -> Columns:
@@ -70,15 +77,6 @@ def epoch_columns(payloads: Iterable[dict[str, Any]]) -> Columns:
             for name in CLASS:
                 values = [short(c.get(name)) for c in figures.get("classes", ())]
                 columns[f"{split}.{name}"].append(values)
-    return columns
-
-
-def step_columns(payloads: Iterable[dict[str, Any]]) -> Columns:
-    """Step events as columns."""
-    columns: Columns = {name: [] for name in STEP}
-    for payload in payloads:
-        for name in STEP:
-            columns[name].append(short(payload.get(name)))
     return columns
 
 
@@ -136,9 +134,9 @@ def _payloads(job_id: int, kind: str) -> Iterator[dict[str, Any]]:
         .values_list("text", flat=True)
     )
     piece: list[str] = []
-    for text in rows.iterator(chunk_size=2000):
+    for text in rows.iterator(chunk_size=PIECE):
         piece.append(text)
-        if len(piece) == 1000:
+        if len(piece) == PIECE:
             yield from json.loads(f"[{','.join(piece)}]")
             piece.clear()
     yield from json.loads(f"[{','.join(piece)}]")

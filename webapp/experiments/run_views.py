@@ -103,8 +103,14 @@ def log(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_GET
 def run_points(request: HttpRequest, pk: int) -> JsonResponse:
-    """The series of the charts so far, and the seq after which the socket goes on."""
-    return JsonResponse(points.of_run(_run(request, pk)))
+    """The epochs so far, and the seq after which the socket goes on."""
+    return JsonResponse(points.epochs_of(_run(request, pk)))
+
+
+@require_GET
+def run_steps(request: HttpRequest, pk: int) -> JsonResponse:
+    """The steps so far, thinned."""
+    return JsonResponse(points.steps_of(_run(request, pk)))
 
 
 @require_POST

@@ -20,6 +20,7 @@ urlpatterns = [
     path("runs/<int:pk>/results/", run_views.results, name="run_results"),
     path("runs/<int:pk>/log/", run_views.log, name="run_log"),
     path("runs/<int:pk>/points/", run_views.run_points, name="run_points"),
+    path("runs/<int:pk>/steps/", run_views.run_steps, name="run_steps"),
     path("runs/<int:pk>/edit/", run_views.edit, name="edit_run"),
     path("runs/<int:pk>/delete/", run_views.delete, name="delete_run"),
     path("runs/<int:pk>/download/<str:what>", downloads.download, name="download"),

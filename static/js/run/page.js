@@ -120,14 +120,20 @@ page.querySelector("[data-only-differences]").addEventListener("change", (event)
 async function start() {
   applyShares();
   showChosenFigures();
-  const answer = await fetch(page.dataset.points, { headers: { Accept: "application/json" } });
-  if (!answer.ok) throw new Error(`The run's figures could not be fetched (${answer.status}).`);
-  const points = await answer.json();
-  series.load(points);
+  const points = await fetched(page.dataset.points);
+  series.loadEpochs(points);
   showChips();
-  painter.mark();
-  page.dataset.opened = String(Math.round(performance.now()));
+  painter.mark((name) => CHARTS[name].from === "epochs");
   follow(page.dataset.jobId, { after: points.seq, onSnapshot, onEvents, onRefused: () => location.reload() });
+  // After the epochs, so that no step falls between these and what the socket replays from points.seq.
+  series.loadSteps(await fetched(page.dataset.steps));
+  painter.mark((name) => CHARTS[name].from === "steps");
+}
+
+async function fetched(address) {
+  const answer = await fetch(address, { headers: { Accept: "application/json" } });
+  if (!answer.ok) throw new Error(`The run's figures could not be fetched (${answer.status}).`);
+  return answer.json();
 }
 
 start();

@@ -33,12 +33,17 @@ export class Series {
     this.sorted = {};
   }
 
-  /** Take what the server had when the page was opened. */
-  load({ classes, epochs, steps }) {
+  /** Take the epochs that the server had when the page was opened. */
+  loadEpochs({ classes, epochs }) {
     this.classes = classes;
     for (const row of rowsOf(epochs)) this.epochs.set(row.epoch, row);
-    for (const row of rowsOf(steps)) this.steps.set(row.step, row);
-    this.sorted = {};
+    delete this.sorted.epochs;
+  }
+
+  /** Take the steps that the server had; those that have come meanwhile are newer. */
+  loadSteps(columns) {
+    for (const row of rowsOf(columns)) if (!this.steps.has(row.step)) this.steps.set(row.step, row);
+    delete this.sorted.steps;
   }
 
   /** Take new events; answers which kinds of charts have something to draw: "epochs", "steps". */
