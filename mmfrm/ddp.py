@@ -10,6 +10,7 @@ so that the CPU test (gloo) checks the very arithmetic that several GPUs rely on
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +44,11 @@ class Group:
         if self.world == 1:
             return network
         ids = [device.index] if device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+        # Norms are of the global batch, so every process has the same buffers without sending them.
+        known = inspect.signature(DistributedDataParallel).parameters
+        quiet = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        options: dict[str, Any] = {quiet: False}
+        return DistributedDataParallel(network, device_ids=ids, **options)
 
     def agree(self, *wishes: bool) -> tuple[bool, ...]:
         """Rank 0's view, or any process's wish: every process gets the same answer, at the same step."""
@@ -94,14 +99,14 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         # (b, C, H, W) of each process -> the same
         if not self.training:
             return super().forward(x)
-        wide = x.float()
-        count = torch.full((1,), float(x.numel() // x.shape[1]), device=x.device)
+        wide = x if x.dtype == torch.float64 else x.float()
+        count = wide.new_full((1,), x.numel() // x.shape[1])
         sums = torch.cat([wide.sum((0, 2, 3)), count])
-        total = _sum_over_processes(sums)
+        total = sum_over_processes(sums)
         mean = total[:-1] / total[-1]
         centred = wide - mean[None, :, None, None]
         # Two passes, as torch does: E[x²] − E[x]² loses what matters where the mean is large.
-        squares = _sum_over_processes((centred * centred).sum((0, 2, 3)))
+        squares = sum_over_processes((centred * centred).sum((0, 2, 3)))
         variance = squares / total[-1]
         self._remember(mean.detach(), variance.detach(), total[-1].detach())
         scale = self.weight * torch.rsqrt(variance + self.eps)
@@ -133,7 +138,8 @@ class _SumOverProcesses(torch.autograd.Function):
         return total
 
 
-def _sum_over_processes(values: Tensor) -> Tensor:
+def sum_over_processes(values: Tensor) -> Tensor:
+    """All-reduce that gradients pass through, back to every process."""
     total: Tensor = _SumOverProcesses.apply(values)  # type: ignore[no-untyped-call]
     return total
 

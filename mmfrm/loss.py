@@ -76,10 +76,9 @@ def _class_means(p: Tensor, labels: Tensor, classes: int, *, over_devices: bool 
 def _sum_over_devices(x: Tensor) -> Tensor:
     if not (torch.is_grad_enabled() and dist.is_available() and dist.is_initialized()):
         return x
-    from torch.distributed.nn.functional import all_reduce
+    from mmfrm.ddp import sum_over_processes
 
-    summed: Tensor = all_reduce(x)  # type: ignore[no-untyped-call]  # passes gradients back to all devices
-    return summed
+    return sum_over_processes(x)
 
 
 def _intended(logits: Tensor, labels: Tensor) -> Tensor:

@@ -145,7 +145,7 @@ class Training:
             if pulse.is_due() or standing.batch == len(batches):
                 yield from pulse.say(self._learner.step_count - 1, standing.epoch)
             standing.seconds += time.monotonic() - started
-            stop, save = self._wishes()
+            stop, save = self._wishes(last=standing.batch == len(batches))
             if stop or save:
                 pulse.require_finite()
                 yield self._save()
@@ -282,10 +282,13 @@ class Training:
         epoch, step = self._standing.best_epoch, self._learner.step_count
         return Checkpointed(path=MODEL, epoch=epoch, step=step, best=True)
 
-    def _wishes(self) -> tuple[bool, bool]:
-        """Whether to stop, and whether a checkpoint is due; the same answer in every process."""
+    def _wishes(self, *, last: bool) -> tuple[bool, bool]:
+        """Whether to stop, and whether a checkpoint is due; the same answer in every process.
+
+        `last`: after the epoch's last step.
+        """
         processes = self._processes
-        if processes.world > 1 and self._standing.batch % AGREE_EVERY:
+        if processes.world > 1 and self._standing.batch % AGREE_EVERY and not last:
             return False, False
         every = self._config.runtime.checkpoint_seconds
         pause = max(every, self._saving_seconds / SAVING_SHARE) if every else 0.0

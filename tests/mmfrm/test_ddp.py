@@ -1,0 +1,185 @@
+"""Two processes that train together see the loss curve of one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.multiprocessing.spawn import spawn
+
+from mmfrm.ddp import Group, group, synchronize_norms
+from mmfrm.events import EpochEnd, Event, Finished, StepDone, Stopped, from_line
+from mmfrm.jobs import TrainJob, write_job
+from mmfrm.loss import Criterion
+from mmfrm.nn import build_network
+from tests.mmfrm.training import drawn_faces, epoch_ends, smallest, trained
+
+__all__ = ["drawn_faces"]  # a fixture
+
+# What each process draws for itself (augmentation, dropout) is off: only the arithmetic is compared.
+CONFIG = smallest(
+    network__dropout=0.0,
+    augment__flip=False,
+    augment__rotate=0.0,
+    augment__scale=0.0,
+    augment__shift=0.0,
+    augment__contrast=0.0,
+    augment__erase=0.0,
+    data__max_train=52,  # the last batch is a smaller one
+    data__max_eval=23,  # an odd number: the processes' parts differ in size
+    loss__rfloss_start=0.0,
+    loss__class_weights="sqrt",
+    runtime__precision="fp32",
+    # Adam divides by gradients that vanish (biases before norms) and so blows rounding up to whole steps.
+    optim__optimizer="sgd",
+    optim__learning_rate=0.02,
+)
+
+
+def torchrun(folder: Path, processes: int = 2, **options: Any) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(processes),
+    ]
+    command += ["-m", "mmfrm", "run", str(folder), "--events", "json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, **options
+    )
+
+
+def read(process: subprocess.Popen[str]) -> list[Event]:
+    assert process.stdout is not None
+    return [from_line(line) for line in process.stdout if line.startswith("{")]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, drawn_faces: Path) -> list[Event]:
+    return trained(tmp_path_factory.mktemp("alone"), drawn_faces, CONFIG)
+
+
+def test_two_processes_have_the_loss_curve_of_one_also_after_a_stop(
+    tmp_path: Path, drawn_faces: Path, alone: list[Event]
+) -> None:
+    write_job(tmp_path, TrainJob(data=str(drawn_faces), config=CONFIG))
+    process = torchrun(tmp_path)
+    assert process.stdout is not None
+    together: list[Event] = []
+    for line in process.stdout:
+        if line.startswith("{"):
+            together.append(from_line(line))
+        if together and isinstance(together[-1], EpochEnd):
+            assert process.stdin is not None
+            process.stdin.write('{"do":"stop"}\n')
+            process.stdin.flush()
+            break
+    together += read(process)
+    process.wait(60)
+    assert isinstance(together[-1], Stopped)
+    together += read(again := torchrun(tmp_path))
+    assert again.wait(60) == 0
+    assert isinstance(together[-1], Finished)
+    mine, theirs = epoch_ends(together), epoch_ends(alone)
+    assert mine.keys() == theirs.keys()
+    for epoch, end in mine.items():
+        for split in ("train", "val"):
+            assert end[split]["count"] == theirs[epoch][split]["count"]
+            for figure in ("loss", "cross_entropy", "rfloss", "alpha_mean"):
+                assert end[split][figure] == pytest.approx(theirs[epoch][split][figure], abs=1e-3), figure
+
+
+def _as_rank(rank: int, port: int) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+
+
+def _learned(processes: Group) -> dict[str, torch.Tensor]:
+    """Weights after three steps in float64, where only a fault of the arithmetic can show."""
+    torch.manual_seed(0)
+    network = build_network(CONFIG.network, 7).expression.double()
+    if processes.world > 1:
+        synchronize_norms(network, torch.device("cpu"))
+    forward = processes.wrap(network, torch.device("cpu"))
+    criterion = Criterion(CONFIG.loss, torch.arange(1.0, 8.0)).double()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    images, labels = torch.randn(7, 3, 112, 112, dtype=torch.float64), torch.arange(7)
+    mine = processes.part_of(torch.arange(7))
+    for _ in range(3):
+        optimizer.zero_grad()
+        _, logits = forward(images[mine], None, None, None)
+        loss = criterion(logits, labels[mine], True).total
+        (loss * (len(mine) * processes.world / 7)).backward()
+        optimizer.step()
+    return network.state_dict()
+
+
+def _learn_half(rank: int, port: int, results: Path) -> None:
+    _as_rank(rank, port)
+    with group(torch.device("cpu")) as processes:
+        torch.save(_learned(processes), results / f"{rank}.pt")
+
+
+def test_steps_of_two_processes_move_the_weights_as_those_of_one(tmp_path: Path) -> None:
+    spawn(_learn_half, (_free_port(), tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
+    expected = _learned(Group())
+    for rank in (0, 1):  # parts of 4 and 3 images
+        weights = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for name, weight in expected.items():
+            torch.testing.assert_close(weights[name], weight, rtol=1e-9, atol=1e-9, msg=name)
+
+
+def _norm_of_half(rank: int, port: int, x: torch.Tensor, results: Path) -> None:
+    _as_rank(rank, port)
+    with group(torch.device("cpu")) as processes:
+        norm = synchronize_norms(nn.Sequential(nn.BatchNorm2d(3)), torch.device("cpu"))
+        mine = processes.part_of(x).clone().requires_grad_()
+        out = norm(mine)
+        (out.square() * torch.linspace(1, 2, 7)).sum().backward()
+        torch.save({"out": out.detach(), "grad": mine.grad, **norm.state_dict()}, results / f"{rank}.pt")
+
+
+def test_norms_of_two_processes_are_those_of_the_whole_batch(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x = 5 + 3 * torch.randn(5, 3, 7, 7)  # parts of 3 and 2 images
+    spawn(_norm_of_half, (_free_port(), x, tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
+    norm = nn.Sequential(nn.BatchNorm2d(3))
+    whole = x.clone().requires_grad_()
+    out = norm(whole)
+    (out.square() * torch.linspace(1, 2, 7)).sum().backward()
+    assert whole.grad is not None
+    for rank in (0, 1):
+        part = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        torch.testing.assert_close(part["out"], out.detach()[rank::2])
+        torch.testing.assert_close(part["grad"], whole.grad[rank::2])
+        torch.testing.assert_close(part["0.running_mean"], norm.state_dict()["0.running_mean"])
+        torch.testing.assert_close(part["0.running_var"], norm.state_dict()["0.running_var"])
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_process_alone_is_a_group_of_one() -> None:
+    with group(torch.device("cpu")) as processes:
+        assert processes == Group(rank=0, world=1)
+        assert processes.speaks
+        assert processes.agree(True, False) == (True, False)
+
+
+def test_steps_are_told_once_however_many_processes_there_are(alone: list[Event]) -> None:
+    steps = [e.step for e in alone if isinstance(e, StepDone)]
+    assert steps == sorted(set(steps))
