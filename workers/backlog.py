@@ -7,6 +7,7 @@ the next one first records what is between. An event recorded twice replaces its
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,12 +47,13 @@ class Backlog:
         """The next line of the child is in the database."""
         if self._position is not None:
             self._position += len(line)
-            self._mark.write_text(str(self._position))
+            with contextlib.suppress(OSError):  # a full disk: then a little is recorded twice
+                self._mark.write_text(str(self._position))
 
     def _recorded(self) -> int:
         try:
             return int(self._mark.read_text())
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return 0  # then everything is recorded once more
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import BinaryIO
@@ -26,8 +27,8 @@ class CappedLog:
         return self.path.open("ab", buffering=0)
 
     def write(self, text: str) -> None:
-        """Append a line, or several."""
-        with self.open() as file:
+        """Append a line, or several. A full disk keeps nobody from working."""
+        with contextlib.suppress(OSError), self.open() as file:
             file.write(text.rstrip("\n").encode(errors="replace") + b"\n")
 
     def cut_if_long(self) -> None:

@@ -51,6 +51,8 @@ def make_data_dir(folder: Path) -> None:
     """Make the data folder, and try to write into it. Raises CannotStartError."""
     probe = folder / "run" / "writable"
     try:
+        if not folder.exists():
+            folder.mkdir(parents=True, mode=0o700)  # faces are nobody else's business
         for name in ("run", "logs"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "run").chmod(0o700)  # the broker's socket lies there

@@ -134,26 +134,32 @@ class Attempt:
             while not self._over.wait(TICK):
                 now = time.monotonic()
                 if now >= beat_at:
-                    self._beat()
                     beat_at = now + settings.JOB_HEARTBEAT_SECONDS
-                    self.child.log.cut_if_long()
-                if self._leaving.is_set():
-                    self._urge(now, settings.WORKER_LEAVE_SECONDS)
-                elif self._asked_at is not None:
-                    self._urge(now, settings.JOB_GRACE_SECONDS)
-                if self._last is not None and now - self._last_at > LINGER:
-                    self.child.kill()
-                if not self.child.is_alive():
-                    self.child.kill()  # its own children, which would keep its standard output open
+                    self._beat()
+                self._see_to_the_end(now)
         finally:
             connections.close_all()  # this thread's
 
+    def _see_to_the_end(self, now: float) -> None:
+        if self._leaving.is_set():
+            self._urge(now, settings.WORKER_LEAVE_SECONDS)
+        elif self._asked_at is not None:
+            self._urge(now, settings.JOB_GRACE_SECONDS)
+        if self._last is not None and now - self._last_at > LINGER:
+            self.child.kill()
+        if not self.child.is_alive():
+            self.child.kill()  # its own children, which would keep its standard output open
+
     def _beat(self) -> None:
         try:
+            self.child.log.cut_if_long()
             state = services.heartbeat(self.job)
         except AWAY as error:
             log.warning("job %s: no heartbeat (%s)", self.job.pk, str(error).strip())
             connections.close_all()
+            return
+        except Exception:  # whatever it is, the next beat must come
+            log.exception("job %s: no heartbeat", self.job.pk)
             return
         if state is None and self._last is None:
             self._give_way()

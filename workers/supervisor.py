@@ -27,8 +27,9 @@ TOO_LONG_TO_START = 120.0
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal."""
-    print(text, flush=True)
+    """A line for the person at the terminal, if there still is one."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def up() -> int:
@@ -88,12 +89,14 @@ class Supervisor:
         self._services = [Service(recipe, logs=self._logs, env=env) for recipe in recipes]
         self._stop_requested = threading.Event()
         self._hurry = False
+        self._asked_at = 0.0
         self._undertaker: subprocess.Popen[str] | None = None
 
     def run(self) -> int:
         """Until asked to stop; returns the exit code."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants it to outlive its terminal
+                signal.signal(number, self._on_signal)
         begin = time.monotonic()
         try:
             self._call_undertaker()
@@ -191,8 +194,11 @@ class Supervisor:
             service.log.cut_if_long()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._hurry = self._stop_requested.is_set() and number == signal.SIGINT  # a second Ctrl-C
-        self._stop_requested.set()
+        if not self._stop_requested.is_set():
+            self._asked_at = time.monotonic()
+            self._stop_requested.set()
+        elif number == signal.SIGINT and time.monotonic() - self._asked_at > 1.0:
+            self._hurry = True  # Ctrl-C again by a person, and not one that a wrapper passed on twice
 
     # --- stop ----------------------------------------------------------------------------------------
 

@@ -263,6 +263,16 @@ def test_what_a_killed_workers_child_said_is_recorded_by_the_next(
     assert [row.key for row in rows] == [0, 1, 2]
 
 
+def test_a_full_disk_beside_the_job_stops_nobody(claimed: Claimed, do: Do) -> None:
+    """Neither the log nor the mark of what is recorded can be written; the events still arrive."""
+    job = claimed()
+    folder = services.folder_of(job)
+    (folder / "recorded").mkdir(parents=True)
+    do(job, 'say("started"); epoch(0); say("failed", message="The disk is full.", detail="x"); sys.exit(1)')
+    assert (fresh(job).state, fresh(job).reason) == ("failed", "The disk is full.")
+    assert JobEvent.objects.filter(job=job, kind="epoch").count() == 1
+
+
 def test_an_epoch_said_twice_is_stored_once(claimed: Claimed, do: Do) -> None:
     job = claimed()
     do(job, 'say("started"); epoch(0); epoch(1); sys.exit(9)')

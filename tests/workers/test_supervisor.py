@@ -20,6 +20,7 @@ from websockets.typing import Origin
 
 from tests.product import Product, environment, free_port, launch, start_product, wait_until
 from tests.server.visitor import Visitor
+from workers.checks import make_data_dir
 from workers.served import is_healthy
 from workers.service import LONGEST_PAUSE, Recipe, Service
 
@@ -117,6 +118,11 @@ def test_a_foreign_address_is_refused(tmp_path: Path) -> None:
 def test_a_data_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     assert "DATA_DIR" in refusal(tmp_path / "file" / "data")
+
+
+def test_a_new_data_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    make_data_dir(tmp_path / "faces")
+    assert (tmp_path / "faces").stat().st_mode & 0o077 == 0
 
 
 def test_the_server_mode_is_not_started_by_the_embedded_command(tmp_path: Path) -> None:
