@@ -75,7 +75,7 @@ class NetworkConfig(Checked):
     size: str = setting(
         "paper",
         "Size",
-        "paper: 34 M parameters as published; small: about a tenth of the cost.",
+        "paper: 34 M parameters as published; small: 6 M and about a fifth of the cost.",
         choices=("paper", "small"),
     )
     width: float = setting(

@@ -15,14 +15,11 @@ from mmfrm.nn.landmark_weights import (
     load_landmark_weights,
     read_landmark_weights,
 )
-from mmfrm.nn.mmfrm import MMFRM, PAPER, Proportions
+from mmfrm.nn.mmfrm import MMFRM, PAPER, SMALL
 from mmfrm.nn.mobilefacenet import MobileFaceNet
 from mmfrm.schema import ConfigError
 
-SIZES = {
-    "paper": PAPER,
-    "small": Proportions(stages=(32, 64, 128, 256), landmarks=(32, 64, 128)),
-}
+SIZES = {"paper": PAPER, "small": SMALL}
 
 
 class FaceNetwork(nn.Module):
