@@ -84,6 +84,8 @@ def make_world(owner: User, administrator: User, *, private: bool) -> World:
 
 def _dataset(owner: User) -> DatasetVersion:
     version = ready_version(owner)
+    version.images, version.counts = 1, {"train": {CLASSES[0]: 1}}
+    version.save()
     DatasetImport.objects.create(job=_done("import", owner), version=version)
     Refusal.objects.create(version=version, index=0, name="bad.jpg", verdict="refused", reason="No image.")
     length = _pack(version.folder / "faces-0.pack")

@@ -9,7 +9,7 @@ from django import template
 from django.core.paginator import Page
 from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, HiddenInput, RadioSelect, Select
 from django.templatetags.static import static
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -55,15 +55,11 @@ def navigation(context: template.Context) -> dict[str, Any]:
     is_home = bool(match) and match.view_name == "home"
     entries = []
     for label, symbol, name, namespaces in NAVIGATION:
-        try:
-            url = reverse(name)
-        except NoReverseMatch:
-            continue
         current = is_home if name == "home" else here in namespaces
-        entries.append({"label": label, "icon": symbol, "url": url, "is_current": current})
+        entries.append({"label": label, "icon": symbol, "url": reverse(name), "is_current": current})
     return {
         "entries": entries,
-        "is_people": bool(match) and match.view_name in ("accounts:people", "accounts:invite"),
+        "is_people": bool(match) and match.view_name in ("accounts:people", "accounts:invite", "accounts:make_link"),
         "may_administer": context.get("may_administer", False),
     }
 
