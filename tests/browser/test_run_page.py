@@ -1,0 +1,180 @@
+"""The page of a run while it runs: it follows without a reload, is steered by keyboard, and shows the end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Furnished
+from tests.feeder import Feeder
+
+pytestmark = pytest.mark.browser
+
+# Functions, not expressions: the pages' policy forbids what Playwright does to poll an expression.
+POINTS = """([chart, count]) => {
+  const drawn = document.querySelector(`[data-chart=${chart}]`)?.data;
+  return drawn !== undefined && Math.max(...drawn.map((trace) => trace.x.length)) === count;
+}"""
+CLASS_CHARTS = ("variance", "mean", "recall")
+SHOWN = """chart => document.querySelector(`[data-chart=${chart}]`).data
+  .filter((trace) => trace.visible !== false).map((trace) => trace.name)"""
+
+
+@pytest.fixture(scope="module")
+def feeder(furnished: Furnished) -> Iterator[Feeder]:
+    with Feeder(furnished.product.env) as made:
+        yield made
+
+
+@pytest.fixture
+def run(feeder: Feeder) -> int:
+    """A run that goes on and has ended two epochs."""
+    started: int = feeder.do("start live")["run"]
+    for epoch in range(2):
+        feeder.do(f"steps {epoch}")
+        feeder.do(f"epoch {epoch}")
+    return started
+
+
+@pytest.fixture
+def run_page(signed_in: Page, furnished: Furnished, run: int) -> Page:
+    """Its page, drawn."""
+    signed_in.goto(f"{furnished.url}/experiments/runs/{run}/")
+    has_points(signed_in, "loss", 2)
+    return signed_in
+
+
+def has_points(page: Page, chart: str, count: int) -> None:
+    """Wait until a chart has so many points, bringing it into sight first: others are not drawn."""
+    page.locator(f"[data-chart={chart}]").scroll_into_view_if_needed()
+    page.wait_for_function(POINTS, arg=[chart, count], timeout=10_000)
+
+
+def test_charts_gain_points_while_one_looks(run_page: Page, feeder: Feeder) -> None:
+    run_page.evaluate("window.untouched = true")  # would be gone after a reload
+    for epoch in range(2, 6):
+        feeder.do(f"steps {epoch}")
+        feeder.do(f"epoch {epoch}")
+    for chart in ("loss", "accuracy", *CLASS_CHARTS, "learning_rate", "gradient_norm", "images_per_second"):
+        has_points(run_page, chart, 6)
+    has_points(run_page, "steps", 6 * 5)
+    expect(run_page.locator("[data-live=epoch]")).to_have_text("6")
+    expect(run_page.locator("#results")).to_contain_text("Best epoch (6)")
+    assert run_page.evaluate("window.untouched")
+
+
+def test_an_epoch_told_again_replaces_its_point(run_page: Page, feeder: Feeder) -> None:
+    for epoch in (2, 3, 2, 3):
+        feeder.do(f"epoch {epoch}")
+    has_points(run_page, "loss", 4)
+    x = run_page.evaluate("document.querySelector('[data-chart=loss]').data[0].x")
+    assert x == [1, 2, 3, 4]
+
+
+def test_a_click_hides_an_expression_on_all_charts_and_a_link_keeps_it(run_page: Page) -> None:
+    fear = run_page.get_by_role("button", name=re.compile("^fear"))
+    fear.focus()
+    run_page.keyboard.press("Space")
+    expect(fear).to_have_attribute("aria-pressed", "false")
+    for chart in CLASS_CHARTS:
+        has_points(run_page, chart, 2)
+        run_page.wait_for_function(f"() => !({SHOWN})('{chart}').includes('fear')")
+    assert "hidden=fear" in run_page.url
+    run_page.reload()
+    has_points(run_page, "recall", 2)
+    assert "fear" not in run_page.evaluate(SHOWN, "recall")
+    run_page.get_by_role("button", name="Show all").click()
+    run_page.wait_for_function(f"() => ({SHOWN})('recall').includes('fear')")
+
+
+def test_training_instead_of_validation_parts_smoothing_and_logarithms(run_page: Page) -> None:
+    has_points(run_page, "recall", 2)
+    before = run_page.evaluate("document.querySelector('[data-chart=recall]').data[0].y")
+    run_page.get_by_role("button", name="Training", exact=True).click()
+    run_page.wait_for_function(
+        "before => document.querySelector('[data-chart=recall]').data[0].y[0] !== before", arg=before[0]
+    )
+    has_points(run_page, "loss", 2)
+    run_page.get_by_role("button", name="Parts").click()
+    run_page.wait_for_function("() => document.querySelector('[data-chart=loss]').data.length === 4")
+    run_page.get_by_role("button", name="Log", exact=True).click()
+    run_page.wait_for_function(
+        "() => document.querySelector('[data-chart=loss]').layout.yaxis.type === 'log'"
+    )
+    run_page.get_by_label("Smoothing of all curves").fill("0.5")
+    run_page.wait_for_function("() => document.querySelector('[data-chart=loss]').data.length === 8")
+
+
+def test_stopping_by_keyboard(run_page: Page, feeder: Feeder) -> None:
+    run_page.get_by_role("button", name="Stop", exact=True).focus()
+    run_page.keyboard.press("Enter")
+    expect(run_page.locator("h1")).to_contain_text(re.compile("Stopping|Stopped"))
+    expect(run_page.locator("h1")).to_contain_text("Stopped", timeout=10_000)
+    expect(run_page.get_by_role("button", name="Resume")).to_be_visible()
+    expect(run_page.locator("#history")).to_contain_text(re.compile("Stopping.*by ada"))
+    assert feeder.do("state") == {"state": "stopped"}
+
+
+def test_what_somebody_else_does_shows_at_once(
+    run_page: Page, signed_in: Page, feeder: Feeder, furnished: Furnished
+) -> None:
+    other = run_page.context.new_page()
+    other.goto(run_page.url)
+    other.get_by_role("button", name="Pause", exact=True).click()
+    expect(run_page.locator("h1")).to_contain_text("Paused", timeout=10_000)
+    expect(run_page.get_by_role("button", name="Resume")).to_be_visible()
+    expect(run_page.get_by_role("button", name="Pause", exact=True)).to_have_count(0)
+    other.close()
+
+
+def test_the_end_brings_the_test_figures_and_a_model(run_page: Page, feeder: Feeder) -> None:
+    feeder.do("end")
+    expect(run_page.locator("h1")).to_contain_text("Finished", timeout=10_000)
+    results = run_page.locator("#results")
+    expect(results).to_contain_text("Opened once, at the end", timeout=10_000)
+    results.scroll_into_view_if_needed()
+    run_page.wait_for_function(
+        "() => document.querySelector('[data-confusion]').data?.[0].type === 'heatmap'"
+    )
+    results.get_by_role("tab", name=re.compile("Best epoch")).click()
+    run_page.wait_for_function(
+        "() => document.querySelector('#figures-best [data-confusion]').data?.[0].z.length === 8"
+    )
+    with run_page.expect_download() as download:
+        run_page.get_by_role("link", name=re.compile("^Epochs")).click()
+    assert download.value.suggested_filename == "live-epochs.csv"
+    run_page.get_by_role("button", name="Promote to model").click()
+    expect(run_page.locator("h1")).to_contain_text("live")
+    expect(run_page.get_by_text("It labels expressions, not emotions.").first).to_be_visible()
+
+
+def test_an_experiment_draws_its_runs_over_each_other(run_page: Page, feeder: Feeder) -> None:
+    run_page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name="live").click()
+    run_page.wait_for_function("() => document.getElementById('curves').data?.[0].x.length === 2")
+    feeder.do("epoch 2")
+    run_page.wait_for_function(
+        "() => document.getElementById('curves').data?.[0].x.length === 3", timeout=10_000
+    )
+    run_page.get_by_role("button", name="Loss").click()
+    run_page.wait_for_function("() => document.getElementById('curves').data[0].y[0] > 1")
+    run_page.get_by_role("checkbox", name="Show live on the chart").uncheck()
+    run_page.wait_for_function("() => document.getElementById('curves').data.length === 0")
+
+
+def test_a_new_run_marks_what_differs_from_its_preset(signed_in: Page, furnished: Furnished) -> None:
+    page = signed_in
+    page.goto(f"{furnished.url}/experiments/runs/new/")
+    differences = page.locator("[data-differences]")
+    page.get_by_label("Epochs").fill("3")
+    expect(differences).to_have_text(re.compile("Epochs3"))
+    page.get_by_role("link", name=re.compile("Quick look")).click()
+    expect(page.get_by_label("Epochs")).to_have_value("4")
+    expect(differences.locator("li")).to_have_count(0)
+    page.locator("summary", has_text="Cross-entropy and RFLoss").click()
+    page.get_by_label("RFLoss", exact=True).select_option("off")
+    expect(differences).to_have_text(re.compile("RFLossoff"))
+    page.get_by_role("button", name="put back RFLoss", exact=True).click()
+    expect(differences.locator("li")).to_have_count(0)
