@@ -72,7 +72,7 @@ class Archive(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the underlying file."""
+        """Close the underlying file and forget its list, which is large for a large one."""
         ...
 
 
@@ -142,6 +142,8 @@ class _Zip:
 
     def close(self) -> None:
         self._zip.close()
+        self._zip.filelist, self._zip.NameToInfo = [], {}
+        self._infos, self.entries = [], []
 
 
 class _TornZip:
@@ -165,7 +167,7 @@ class _TornZip:
         return torn_zip.open_member(self._path, self._members[entry.at], MAX_FILE_BYTES)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        self._members, self.entries = [], []
 
 
 class _Tar:
@@ -201,6 +203,7 @@ class _Tar:
 
     def close(self) -> None:
         self._tar.close()
+        self.entries = []
 
 
 class _Folder:
@@ -226,7 +229,7 @@ class _Folder:
         return os.fdopen(descriptor, "rb")
 
     def close(self) -> None:
-        """Nothing is held open."""
+        self._paths, self.entries = [], []
 
 
 class _Window(io.RawIOBase):

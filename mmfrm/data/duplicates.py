@@ -77,7 +77,7 @@ def find_duplicates(samples: Sequence[Sample], look: Callable[[Sample], NDArray[
     look: a sample's picture, small and grey; asked only for candidates.
     """
     pixels = [sample.pixels or sample.sha256 for sample in samples]
-    _, exact_key = np.unique(np.array(pixels, dtype="U64"), return_inverse=True)
+    _, exact_key = np.unique(np.array(pixels, dtype=str), return_inverse=True)
     hashes = np.array([int(sample.phash or "0", 16) for sample in samples], np.uint64)
     telling = np.array([bool(s.phash) and "near_constant" not in s.flags for s in samples], bool)
     components = _first_of_each(exact_key)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,8 @@ def _ingest(
         return
     if writer.journal.samples == 0:
         raise JobError(_nothing(out), resumable=False)
-    description = finish(out, job, plan, source_id)
+    archive.close()  # its list of files is large, and so is the plan
+    description = finish(out, job, replace(plan, stream=_read_already), source_id)
     writer.finished()
     yield Finished(result=result(description))
 
@@ -153,6 +154,10 @@ def _arrivals(plan: Plan, writer: PackWriter, job: ImportJob, control: Control) 
             meter.add(pending[-1].items)
     _commit(writer, pending)
     yield meter.say()
+
+
+def _read_already(start: int) -> Iterator[Loaded]:
+    return iter(())
 
 
 def _commit(writer: PackWriter, pending: list[Examined]) -> None:
