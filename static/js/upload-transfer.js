@@ -1,8 +1,7 @@
 // One parcel on its way to the server, by tus-js-client (window.tus): goes on after a reload, a lost
 // connection or a pause. Says "change" whenever something about it changed.
 
-const RETRIES = [0, 1000, 2000, 4000, 8000]; // ms; tus-js-client's own, within one try
-const TRY_AGAIN = 5000; // ms, after those are used up, for as long as it takes
+const WAITS = [200, 1000, 2000, 5000]; // ms between tries, the last for as long as it takes
 const WINDOW = 5000; // ms over which the rate is taken
 
 function csrfToken() {
@@ -17,11 +16,12 @@ export class Transfer extends EventTarget {
     this.state = "sending"; // sending | paused | waiting | failed | done
     this.text = "";
     this.marks = [];
+    this.tries = 0; // since bytes last arrived
     this.source = null;
     this.tus = new window.tus.Upload(parcel.file ?? parcel, {
       endpoint,
       chunkSize: chunk,
-      retryDelays: RETRIES,
+      retryDelays: null, // tried again here: two clocks would send the same bytes side by side
       metadata: { filename: parcel.name },
       removeFingerprintOnSuccess: true,
       fingerprint: async () => `mmfrm|${user}|${parcel.fingerprint}`,
@@ -29,7 +29,6 @@ export class Transfer extends EventTarget {
       onBeforeRequest: (request) => request.setHeader("X-CSRFToken", csrfToken()),
       onUploadUrlAvailable: () => { this.url = this.tus.url; this.say(); },
       onProgress: (sent) => this.progressed(sent),
-      onShouldRetry: (error) => this.isWorthRetrying(error),
       onSuccess: () => this.become("done"),
       onError: (error) => this.stumbled(error),
     });
@@ -74,7 +73,8 @@ export class Transfer extends EventTarget {
   goOn() {
     clearTimeout(this.timer);
     this.marks = [];
-    this.become("sending");
+    if (this.state !== "waiting") this.become("sending"); // a try that may fail again is no news
+    this.tus.abort(); // a try that is on its way
     if (this.url) this.tus.url = this.url; // tus-js-client forgets it when it is refused, as when signed out
     this.tus.start();
   }
@@ -98,25 +98,20 @@ export class Transfer extends EventTarget {
 
   progressed(sent) {
     const now = performance.now();
+    if (sent > this.sent) this.tries = 0;
     this.sent = sent;
     this.marks.push({ at: now, sent });
     while (this.marks.length > 2 && now - this.marks[0].at > WINDOW) this.marks.shift();
-    if (this.state === "waiting") this.state = "sending";
-    this.say();
-  }
-
-  isWorthRetrying(error) {
-    const status = error.originalResponse?.getStatus() ?? 0;
-    const isWorth = status === 0 || [408, 409, 423, 429].includes(status) || (status >= 500 && status !== 507);
-    if (isWorth && status === 0) this.become("waiting");
-    return isWorth;
+    if (this.state === "waiting") this.become("sending");
+    else this.say();
   }
 
   stumbled(error) {
     if (this.state === "paused") return;
-    if (error.originalRequest && this.isWorthRetrying(error)) {
+    if (isWorthAnotherTry(error)) {
       this.become("waiting");
-      this.timer = setTimeout(() => this.goOn(), TRY_AGAIN);
+      this.timer = setTimeout(() => this.goOn(), WAITS[Math.min(this.tries, WAITS.length - 1)]);
+      this.tries += 1;
       return;
     }
     this.become("failed", reasonOf(error));
@@ -135,6 +130,13 @@ export class Transfer extends EventTarget {
   say() {
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/** A cut connection, a server that restarts, or another connection that has not ended yet. */
+function isWorthAnotherTry(error) {
+  if (!error.originalRequest) return false; // not the connection: a file that cannot be read
+  const status = error.originalResponse?.getStatus() ?? 0;
+  return status === 0 || [408, 409, 423, 429].includes(status) || (status >= 500 && status !== 507);
 }
 
 function reasonOf(error) {

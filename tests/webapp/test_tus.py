@@ -7,6 +7,7 @@ import base64
 import fcntl
 import hashlib
 import random
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
@@ -120,12 +121,26 @@ def test_bytes_of_another_type_are_refused(client: Client) -> None:
     assert response.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
-def test_while_one_connection_writes_another_is_turned_away(client: Client) -> None:
+def test_while_one_connection_writes_another_is_turned_away(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "PATIENCE", 0.05)
     url = made(client, 10)
     with row(url).path.open("r+b") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         assert send(client, url, b"0123456789", 0).status_code == HTTPStatus.LOCKED
+        assert client.head(url, headers=TUS).status_code == HTTPStatus.LOCKED
     assert send(client, url, b"0123456789", 0).status_code == HTTPStatus.NO_CONTENT
+
+
+def test_a_connection_that_is_just_ending_is_waited_for(client: Client) -> None:
+    url = made(client, 10)
+    with row(url).path.open("r+b") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        ending = threading.Timer(0.2, fcntl.flock, (other, fcntl.LOCK_UN))
+        ending.start()
+        assert offset_of(client, url) == 0
+        ending.join()
 
 
 def test_the_files_length_is_believed_rather_than_the_row(client: Client) -> None:

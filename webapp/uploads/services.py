@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -29,6 +30,7 @@ from webapp.uploads.models import Upload
 
 log = logging.getLogger(__name__)
 PIECE = 2**20  # bytes held in memory at once
+PATIENCE = 5.0  # seconds that a request waits for an earlier one, cut or paused, to end
 
 
 class UploadError(RefusedError):
@@ -86,6 +88,12 @@ def receive(upload: Upload, *, offset: int, length: int | None, body: Readable) 
             end = file.tell()
             _note(upload, end)
     return end
+
+
+def settled(upload: Upload) -> int:
+    """How much has arrived, once no request writes any more. Raises UploadError: 410, 423."""
+    with _held(upload) as file:
+        return file.seek(0, os.SEEK_END)
 
 
 def discard(upload: Upload) -> None:
@@ -152,11 +160,20 @@ def _held(upload: Upload) -> Iterator[BinaryIO]:
     except FileNotFoundError:
         raise UploadError(410, "The bytes of this upload are gone; choose the file again.") from None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UploadError(423, "Another connection is sending this file.") from None
+        give_up_at = time.monotonic() + PATIENCE
+        while not _locked(file):
+            if time.monotonic() >= give_up_at:
+                raise UploadError(423, "Another connection is sending this file.")
+            time.sleep(0.02)
         yield file
+
+
+def _locked(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _append(body: Readable, file: BinaryIO, room: int) -> None:

@@ -90,9 +90,7 @@ def upload(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _head(row: Upload) -> HttpResponse:
-    arrived = selectors.bytes_on_disk(row)
-    if arrived is None:
-        raise UploadError(410, "The bytes of this upload are gone; choose the file again.")
+    arrived = services.settled(row)
     response = HttpResponse(status=200)
     response["Upload-Length"] = str(row.size)
     name = base64.b64encode(row.filename.encode()).decode()
