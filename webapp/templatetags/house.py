@@ -44,6 +44,7 @@ NAVIGATION = (
     ("Labelling", "tags", "labeling:index", ("labeling",)),
     ("Queue", "stack-2", "jobs:index", ("jobs",)),
 )
+PEOPLE = ("accounts:people", "accounts:invite", "accounts:make_link")
 
 
 @register.inclusion_tag("components/navigation.html", takes_context=True)
@@ -59,7 +60,7 @@ def navigation(context: template.Context) -> dict[str, Any]:
         entries.append({"label": label, "icon": symbol, "url": reverse(name), "is_current": current})
     return {
         "entries": entries,
-        "is_people": bool(match) and match.view_name in ("accounts:people", "accounts:invite", "accounts:make_link"),
+        "is_people": bool(match) and match.view_name in PEOPLE,
         "may_administer": context.get("may_administer", False),
     }
 
