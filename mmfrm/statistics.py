@@ -82,29 +82,6 @@ class SplitStatistics:
             "alphas": self._alphas,
         }
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """What was collected so far, copied; empty before the first batch."""
-        if self._sums is None:
-            return {}
-        collected = {name: torch.cat(kept) for name, kept in self._collected().items()}
-        return {"sums": self._sums.clone(), **collected}
-
-    def load_state_dict(self, state: Mapping[str, Tensor], device: torch.device | None = None) -> None:
-        """Go on from what `state_dict` gave, in place of what this one collected."""
-        sums = state.get("sums")
-        self._sums = None if sums is None else sums.to(device, copy=True)
-        for name, kept in self._collected().items():
-            kept[:] = [state[name].to(device)] if name in state else []
-
-    def _collected(self) -> dict[str, list[Tensor]]:
-        return {
-            "labels": self._labels,
-            "predictions": self._predictions,
-            "confidences": self._confidences,
-            "p_true": self._p_true,
-            "alphas": self._alphas,
-        }
-
     def figures(self) -> dict[str, Any]:
         """Everything named at `mmfrm.events.EpochEnd`, as plain numbers. ValueError if nothing was seen."""
         if self._sums is None:
