@@ -117,6 +117,8 @@ class JobEvent(models.Model):
             models.UniqueConstraint(fields=["job", "seq"], name="one_event_a_seq"),
             models.UniqueConstraint(fields=["job", "kind", "key"], name="one_event_a_key"),
         ]
+        # The few notices among the hundred thousand steps of a long run.
+        indexes: ClassVar = [models.Index(fields=["job", "kind", "seq"])]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.seq} of job {self.job_id}"
