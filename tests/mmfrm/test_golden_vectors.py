@@ -15,9 +15,7 @@ from torch import Tensor, nn
 from mmfrm.nn import MMFRM, MobileFaceNet
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
-pytestmark = pytest.mark.skipif(
-    not REFERENCE.is_dir(), reason="the reference vectors (../shared/reference) are not here"
-)
+pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference vectors are absent (../shared)")
 STRIDES = {56: 8, 28: 4, 14: 2, 7: 1}  # how golden.npz sub-samples a map of that side
 
 

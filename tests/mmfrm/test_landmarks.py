@@ -19,14 +19,18 @@ from mmfrm.config import NetworkConfig
 from mmfrm.control import Control
 from mmfrm.events import Checkpointed, Evaluated, Event, Finished, Started, Stopped
 from mmfrm.failures import JobError
+from mmfrm.images import face
 from mmfrm.jobs import LandmarksJob
 from mmfrm.landmark_augment import MIRRORED, augmented
 from mmfrm.landmark_faces import open_landmark_faces, read_npz
 from mmfrm.landmarks import point_errors, point_network, summary, train_landmarks, wing_loss
-from mmfrm.nn import build_network
-from mmfrm.nn.landmark_weights import read_landmark_weights
+from mmfrm.nn import MobileFaceNet, build_network
+from mmfrm.nn.landmark_weights import Normalise, read_landmark_weights
+from mmfrm.released import load_released
+from mmfrm.sources import open_pictures
 
 FACES = 20
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def some_points(seed: int) -> NDArray[np.float32]:
@@ -279,3 +283,20 @@ def test_a_pts_file_with_too_few_points_is_named(source: tuple[Path, Path], tmp_
     (tmp_path / "a.pts").write_text("version: 1\nn_points: 1\n{\n1 2\n}\n")
     with pytest.raises(JobError, match=r"a\.pts has 1 points, not 68"):
         open_landmark_faces(str(source[0]), str(tmp_path), tmp_path / "cache")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="real faces are absent (../shared)")
+def test_the_shipped_weights_find_the_points_of_held_out_faces() -> None:
+    weights = read_landmark_weights("shipped")
+    network = MobileFaceNet(outputs=136, classes=0).eval()
+    assert load_released(network, weights.state).missing == ()
+    points = dict(read_npz(SHARED / "ferplus_landmarks68.npz"))
+    pictures = open_pictures(SHARED / "ferplus.zip")
+    tested = {n.removeprefix("FER2013Test/"): at for at, n in enumerate(pictures.names) if "Test/" in n}
+    names = sorted(tested.keys() & points.keys())[:96]
+    pixels = np.stack([face(pictures.read(tested[name])) for name in names])
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        found = network(Normalise(weights.convention)(images))[3].view(-1, 68, 2) * 112
+    true = torch.from_numpy(np.stack([points[name] for name in names]))
+    assert point_errors(found, true).median().item() < 0.05

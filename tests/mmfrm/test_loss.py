@@ -38,7 +38,7 @@ def by_the_definition(logits: Tensor, labels: Tensor) -> Tensor:
     return total / (2 * len(p))
 
 
-@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference vectors (../shared/reference) are not here")
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference vectors are absent (../shared)")
 def test_released_values_are_reproduced() -> None:
     with np.load(REFERENCE / "golden.npz") as golden:
         values, batches = golden["released_rfloss"], golden["released_rfloss_batches"]
