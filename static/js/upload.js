@@ -95,7 +95,6 @@ class UploadBox {
     this.transfers.set(row, transfer);
     transfer.addEventListener("change", () => this.show(row, transfer));
     this.show(row, transfer);
-    this.suggestName(parcel.name);
     transfer.start();
   }
 
@@ -163,7 +162,6 @@ class UploadBox {
     row.dataset.state = "done";
     this.list.append(row);
     this.take(row, row.dataset.uploadId);
-    this.suggestName(row.querySelector(".upload-name").textContent);
     this.hideEmptyWaiting();
     this.update();
   }
@@ -205,11 +203,17 @@ class UploadBox {
     const isReady = rows.length > 0 && rows.every((row) => row.dataset.state === "done");
     this.root.classList.toggle("has-rows", rows.length > 0);
     for (const button of this.form?.querySelectorAll("[data-needs-upload]") ?? []) button.disabled = !isReady;
+    this.suggestName(rows.map((row) => row.querySelector(".upload-name").textContent));
   }
 
-  suggestName(filename) {
+  /** What it is called if nobody says otherwise. One name for several would tell nobody which is which. */
+  suggestName(filenames) {
     const field = this.form?.querySelector("input[name=name]");
-    if (field) field.placeholder = filename.replace(/\.\w+$/, "").replaceAll("_", " ");
+    if (!field) return;
+    const [first = ""] = filenames;
+    field.disabled = filenames.length > 1;
+    field.placeholder = field.disabled ? "each like its file"
+      : first.replace(/(\.tar)?\.\w{1,4}$/, "").replaceAll("_", " ");
   }
 
   complain(text) {

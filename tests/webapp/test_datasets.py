@@ -153,7 +153,14 @@ def test_what_is_no_archive_fails_with_a_reason_and_can_be_tried_again(
     shown = client_of(editor).get(reverse("datasets:dataset", args=[dataset.pk])).content.decode()
     assert "The upload is still here" in shown
     assert Upload.objects.get().claimed_at is not None
-    assert jobs.resume(job, editor)
+    retry = reverse("datasets:retry", args=[dataset.pk])
+    client_of(editor).post(retry, {"layout": "nonsense"})
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED
+    client_of(editor).post(retry, {"layout": "folders"})
+    job.refresh_from_db()
+    assert job.state == Job.State.QUEUED
+    assert job.dataset_import.options["layout"] == "folders"
 
 
 def test_odd_files_are_listed_with_their_reasons(

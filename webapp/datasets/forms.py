@@ -58,6 +58,12 @@ class ImportForm(forms.Form):
         return data
 
 
+class RetryForm(forms.Form):
+    """How to read a source that was not understood."""
+
+    layout = forms.ChoiceField(choices=LAYOUTS, label="Read it as")
+
+
 class EditForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs only
     """What people say of a data set."""
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from webapp.datasets.models import DatasetVersion, Refusal, Sample
 
-BATCH = 2000  # rows a statement: memory stays flat, however large the data set
+BATCH = 2000  # rows at once: memory stays flat, however large the data set
 
 
 def load(version: DatasetVersion) -> None:
@@ -87,15 +87,23 @@ def _refusals(version: DatasetVersion, verdicts: Counter[str]) -> Iterator[dict[
 
 
 def _insert(model: type[models.Model], rows: Iterable[dict[str, Any]]) -> None:
-    """Insert rows, all with the same columns. Plain SQL: five times as fast as making objects first."""
+    """Insert rows, all with the same columns, by each database's fastest way.
+
+    Making objects first would take five times as long on SQLite, and row by row ten times on PostgreSQL.
+    """
+    quote = connection.ops.quote_name
     iterator = iter(rows)
     with connection.cursor() as cursor:
         while batch := list(islice(iterator, BATCH)):
-            columns = ", ".join(connection.ops.quote_name(name) for name in batch[0])
-            places = ", ".join(["%s"] * len(batch[0]))
-            table = connection.ops.quote_name(model._meta.db_table)
-            statement = f"INSERT INTO {table} ({columns}) VALUES ({places})"  # noqa: S608 - our own names
-            cursor.executemany(statement, [tuple(row.values()) for row in batch])
+            table = f"{quote(model._meta.db_table)} ({', '.join(map(quote, batch[0]))})"
+            values = [tuple(row.values()) for row in batch]
+            if connection.vendor == "postgresql":
+                with cursor.copy(f"COPY {table} FROM STDIN") as copy:
+                    for row in values:
+                        copy.write_row(row)
+            else:
+                places = ", ".join(["%s"] * len(batch[0]))
+                cursor.executemany(f"INSERT INTO {table} VALUES ({places})", values)  # noqa: S608 - our names
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -54,6 +54,18 @@ def draw(user: User, *, count: int = DRAWN_FACES, seed: int = 0, then_quick_look
     return dataset
 
 
+@transaction.atomic
+def retry(dataset: Dataset, by: User, *, layout: str) -> bool:
+    """Import again what failed or was stopped, read as `layout`; the upload is still here. True if queued."""
+    unread = DatasetImport.objects.filter(version__dataset=dataset, version__ready_at=None)
+    row = unread.select_related("job").first()
+    if row is None or not jobs.resume(row.job, by):
+        return False
+    row.options["layout"] = layout
+    row.save(update_fields=["options"])
+    return True
+
+
 def name_of(upload: Upload) -> str:
     """What a data set is called that was not given a name."""
     stem = re.sub(r"(\.tar)?\.[A-Za-z0-9]{1,4}$", "", upload.filename)

@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("drawn", views.try_drawn, name="try_drawn"),
     path("<int:pk>/", views.dataset, name="dataset"),
     path("<int:pk>/edit", views.edit, name="edit"),
+    path("<int:pk>/retry", views.retry, name="retry"),
     path("<int:pk>/delete", views.delete, name="delete"),
     path("<int:pk>/v<int:number>/", views.dataset, name="version"),
     path("<int:pk>/v<int:number>/odd/", views.refusals, name="refusals"),

@@ -18,7 +18,7 @@ from mmfrm.spreadsheet import safe_cell
 from webapp.accounts.permissions import get_editable, may_create, may_edit, require
 from webapp.accounts.request import user_of
 from webapp.datasets import browsing, report, selectors, services
-from webapp.datasets.forms import EditForm, ImportForm
+from webapp.datasets.forms import EditForm, ImportForm, RetryForm
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.errors import RefusedError
 from webapp.jobs.selectors import why_waiting
@@ -78,7 +78,12 @@ def dataset(request: HttpRequest, pk: int, number: int | None = None) -> HttpRes
     version = selectors.version_of(user_of(request), pk, number)
     context = frame(request, version, "overview")
     if version.ready_at is None:
-        context |= {"queue_reason": why_waiting(version.import_job.job), "placeholders": range(24)}
+        row = version.import_job
+        context |= {
+            "queue_reason": why_waiting(row.job),
+            "placeholders": range(24),
+            "retry_form": RetryForm(initial={"layout": row.options.get("layout", "auto")}),
+        }
         return render(request, "datasets/importing.html", context)
     return render(request, "datasets/overview.html", context | _overview(request, version))
 
@@ -101,6 +106,18 @@ def _overview(request: HttpRequest, version: DatasetVersion) -> dict[str, Any]:
         "seconds": selectors.seconds_taken(version),
         "runs": selectors.runs(user_of(request), version),
     }
+
+
+@require_POST
+def retry(request: HttpRequest, pk: int) -> HttpResponse:
+    """Import again what failed, perhaps read as another layout."""
+    row = get_editable(Dataset.objects.all(), request.user, pk=pk)
+    form = RetryForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "Choose one of the layouts.")
+    elif not services.retry(row, user_of(request), layout=form.cleaned_data["layout"]):
+        messages.info(request, "It is not at rest: nothing to try again.")
+    return redirect("datasets:dataset", pk)
 
 
 @require_GET
