@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -28,24 +29,25 @@ _FOLDERS = ("fer2013train", "fer2013valid", "fer2013test")
 
 
 @dataclass
-class _Votes:
+class Votes:
     """Votes and split by image name, and what was odd about the table."""
 
     columns: list[str]
     by_name: dict[str, tuple[str | None, list[int]]] = field(default_factory=dict)
     without_name: int = 0
     odd_rows: int = 0
+    row_names: list[str] = field(default_factory=list)  # "" where a row has none, or is not understood
     repeated: list[str] = field(default_factory=list)  # names with a second row; the first one counts
     tables: set[str] = field(default_factory=set)
 
 
 def read_ferplus(archive: Archive) -> Plan | None:
     """The plan of a FERPlus source, or None."""
-    votes = _votes(archive)
+    votes = votes_of(archive)
     if votes is None or not votes.by_name:
         return None
     items, used, unlabelled = [], set(votes.tables), []
-    labels = _labels(votes)
+    labels = majority_labels(votes)
     missing = dict.fromkeys(votes.by_name)
     for entry in archive.entries:
         name = base(entry.name)
@@ -65,14 +67,12 @@ def read_ferplus(archive: Archive) -> Plan | None:
     return Plan(
         layout="ferplus",
         reason=f"{table} holds the votes on {len(votes.by_name):,} images of FER2013",
-        classes=[name for name in map(canonical, votes.columns) if name in FERPLUS],
+        classes=classes_of(votes),
         vote_columns=votes.columns,
         total=len(items),
         stream=stream_of(archive, items),
         report={
-            "rows_without_image_name": votes.without_name,
-            "rows_not_understood": votes.odd_rows,
-            "rows_repeated": examples(votes.repeated),
+            **report_of(votes),
             "listed_but_missing": examples(list(missing)),
             "images_without_votes": examples(unlabelled),
         },
@@ -80,7 +80,21 @@ def read_ferplus(archive: Archive) -> Plan | None:
     )
 
 
-def _labels(votes: _Votes) -> dict[str, int | None]:
+def classes_of(votes: Votes) -> list[str]:
+    """The vote columns that are expressions."""
+    return [name for name in map(canonical, votes.columns) if name in FERPLUS]
+
+
+def report_of(votes: Votes) -> dict[str, Any]:
+    """What is odd about a table of votes."""
+    return {
+        "rows_without_image_name": votes.without_name,
+        "rows_not_understood": votes.odd_rows,
+        "rows_repeated": examples(votes.repeated),
+    }
+
+
+def majority_labels(votes: Votes) -> dict[str, int | None]:
     """Labels under the majority rule, by image name."""
     table = np.array([row for _, row in votes.by_name.values()], np.int64)
     labels = label_votes(table, class_columns(votes.columns), "majority").labels.tolist()
@@ -89,7 +103,7 @@ def _labels(votes: _Votes) -> dict[str, int | None]:
     }
 
 
-def _votes(archive: Archive) -> _Votes | None:
+def votes_of(archive: Archive) -> Votes | None:
     table = entry_named(archive, "fer2013new.csv")
     if table is None:
         return _votes_by_folder(archive)
@@ -100,10 +114,11 @@ def _votes(archive: Archive) -> _Votes | None:
         return None
     at_name, at_usage = lower.index("image name"), lower.index("usage")
     columns = [i for i, cell in enumerate(header) if canonical(cell) is not None]
-    votes = _Votes([canonical(header[i]) or header[i] for i in columns], tables={table.name})
+    votes = Votes([canonical(header[i]) or header[i] for i in columns], tables={table.name})
     for row in lines:
         name = row[at_name] if len(row) == len(header) else None
         counts = _counts([row[i] for i in columns]) if name is not None else None
+        votes.row_names.append(name if name and counts is not None else "")
         if name == "":
             votes.without_name += 1
         elif name is None or counts is None:
@@ -116,9 +131,9 @@ def _votes(archive: Archive) -> _Votes | None:
     return votes
 
 
-def _votes_by_folder(archive: Archive) -> _Votes | None:
+def _votes_by_folder(archive: Archive) -> Votes | None:
     """label.csv in each of the three folders: name, box, ten votes, no header."""
-    votes = _Votes(VOTE_COLUMNS)
+    votes = Votes(VOTE_COLUMNS)
     for entry in archive.entries:
         parts = entry.name.lower().split("/")
         if parts[-1] != "label.csv" or len(parts) < 2 or parts[-2] not in _FOLDERS:

@@ -70,9 +70,9 @@ def _ingest(
     if done is not None:
         yield Finished(result=result(done))
         return
-    yield Started(facts={"files": len(archive.entries), "phase": "recognising"})
-    plan = recognise(archive, job.layout, only)
     writer = PackWriter(out, source_id)
+    yield Started(resumed=writer.resumed, facts={"files": len(archive.entries), "done": writer.journal.items})
+    plan = recognise(archive, job.layout, only)
     yield Notice(text=f"Read as {plan.layout}: {plan.reason}.")
     if writer.resumed:
         yield Notice(text=f"Going on after {writer.journal.items:,} of {plan.total:,} files.")

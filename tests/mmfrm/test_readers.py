@@ -146,6 +146,31 @@ def test_fer2013_is_read_from_its_table(tmp_path: Path, packed: bool) -> None:
     assert "no pixels" in told["fer0000005.png"][0].reason
 
 
+def test_ferplus_as_published_takes_its_pixels_from_fer2013s_table(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    pixels = [rng.integers(0, 256, 2304) for _ in range(5)]
+    rows = [f"0,{' '.join(map(str, values))},Training" for values in pixels]
+    votes = [
+        HEADER,
+        "Training,fer0000000.png,8,2,0,0,0,0,0,0,0,0",
+        "Training,,0,0,0,0,0,0,0,0,0,10",
+        "PublicTest,fer0000001.png,0,9,0,0,0,0,0,0,1,0",
+        "PrivateTest,fer0000000.png,0,0,0,0,0,0,0,0,2,8",
+    ]
+    files = {
+        "fer2013.csv": "\n".join(["emotion,pixels,Usage", *rows]).encode(),
+        "fer2013new.csv": "\n".join(votes).encode(),
+    }
+    pack = imported(write_zip(tmp_path / "a.zip", files), tmp_path / "out")
+    assert pack.description.layout == "ferplus"
+    assert labels(pack) == {"fer0000000.png": ("train", "neutral"), "fer0000001.png": ("val", "happiness")}
+    assert np.array_equal(decode(pack.bytes_of(pack.samples[1]))[..., 0].ravel(), pixels[2])
+    told = refusals(tmp_path / "out")
+    assert "twice" in told["fer0000000.png"][0].reason
+    assert "does not name" in told["row 1"][0].reason
+    assert "does not name" in told["row 4"][0].reason
+
+
 def test_class_folders_with_any_spelling_of_split_and_class(tmp_path: Path) -> None:
     files = {
         "Training/Happy/a.png": png(1),
