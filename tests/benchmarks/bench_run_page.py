@@ -33,6 +33,19 @@ WATCH = """() => {
     window.shownAt[count] ??= Date.now() / 1000;
   }).observe(chart, { attributes: true, attributeFilter: ["data-drawn"] });
 }"""
+ARRIVALS = """(() => {
+  window.arrivedAt = {};
+  window.WebSocket = class extends WebSocket {
+    constructor(address) {
+      super(address);
+      this.addEventListener("message", (message) => {
+        for (const event of JSON.parse(message.data).events ?? []) {
+          if (event.kind === "epoch") window.arrivedAt[event.epoch + 1] = Date.now() / 1000;
+        }
+      });
+    }
+  };
+})()"""
 BLOCKED = """() => {
   window.longest = 0;
   new PerformanceObserver((list) => {
@@ -44,23 +57,28 @@ BLOCKED = """() => {
 def measure_delay(page: Page, product: Product, feeder: Feeder) -> dict[str, float]:
     """Seconds between `record` being called and the point being on the chart."""
     run = feeder.do("start delay")["run"]
+    page.add_init_script(ARRIVALS)
     feeder.do("epoch 0")
     page.goto(f"{product.url}/experiments/runs/{run}/")
     page.wait_for_function("() => document.querySelector('[data-chart=loss]').data?.[0].x.length === 1")
     page.evaluate(WATCH)
     page.evaluate(BLOCKED)
-    told = {}
+    told, wrote = {}, []
     for epoch in range(1, EPOCHS + 1):
         if epoch % 5 == 0:
             feeder.do(f"steps {epoch}")
         time.sleep(0.7)
-        told[epoch + 1] = feeder.do(f"epoch {epoch}")["told_at"]
-    time.sleep(2)
+        answer = feeder.do(f"epoch {epoch}")
+        told[epoch + 1] = answer["told_at"]
+        wrote.append(answer["seconds"])
+    page.wait_for_function(f"() => window.shownAt[{EPOCHS + 1}] !== undefined")
     shown = {int(count): at for count, at in page.evaluate("() => window.shownAt").items()}
-    assert max(shown) == EPOCHS + 1, f"only {max(shown)} epochs were drawn"
     # Two epochs may come with one drawing.
     delays = sorted(min(t for n, t in shown.items() if n >= count) - at for count, at in told.items())
+    arrived = {int(count): at for count, at in page.evaluate("() => window.arrivedAt").items()}
     return {
+        "of_it_writing_median_s": statistics.median(wrote),
+        "of_it_arriving_median_s": statistics.median(arrived[count] - at for count, at in told.items()),
         "median_s": statistics.median(delays),
         "p95_s": delays[int(0.95 * len(delays))],
         "worst_s": delays[-1],

@@ -3,13 +3,15 @@
 import { draw } from "../charts.js";
 
 const PAUSE = 500; // ms between two drawings of one chart
+const BREATH = 8; // ms between two drawings at all
 
 export class Painter {
   /** `build(name)` answers {traces, layout} of the chart whose element has data-chart="name". */
   constructor(elements, build) {
     this.build = build;
     this.charts = new Map(elements.map((element) => [element, { isStale: false, isSeen: false, drawnAt: -PAUSE }]));
-    this.timer = null;
+    this.timer = null; // of the next drawing,
+    this.dueAt = Infinity; // which is due then
     this.isDrawing = false;
     this.sight = new IntersectionObserver((entries) => this.seen(entries), { rootMargin: "300px" });
     for (const element of elements) this.sight.observe(element);
@@ -27,25 +29,21 @@ export class Painter {
   }
 
   soon() {
-    if (this.isDrawing || this.timer !== null) return;
     const due = this.nextDue();
-    if (due === null) return;
-    const wait = Math.max(0, due - performance.now());
-    // A hidden tab has no animation frames, and nobody to look at it.
-    this.timer = wait ? setTimeout(() => this.begin(), wait) : requestAnimationFrame(() => this.begin());
-    this.isFrame = !wait;
+    if (this.isDrawing || due >= this.dueAt) return;
+    clearTimeout(this.timer);
+    this.dueAt = due;
+    // A frame's time for the browser between two drawings, so that it answers clicks.
+    this.timer = setTimeout(() => this.begin(), Math.max(BREATH, due - performance.now()));
   }
 
   nextDue() {
-    let due = null;
-    for (const chart of this.charts.values()) {
-      if (chart.isStale && chart.isSeen) due = Math.min(due ?? Infinity, chart.drawnAt + PAUSE);
-    }
-    return due;
+    const waiting = [...this.charts.values()].filter((chart) => chart.isStale && chart.isSeen);
+    return Math.min(Infinity, ...waiting.map((chart) => chart.drawnAt + PAUSE));
   }
 
   async begin() {
-    this.timer = null;
+    this.dueAt = Infinity;
     this.isDrawing = true;
     try {
       await this.drawNext();
