@@ -21,7 +21,8 @@ from mmfrm.control import Control
 from mmfrm.data.measure import is_grey, measure, pixels_digest, thumbnail
 from mmfrm.data.native import Description, Sample, describe, is_native, read_description
 from mmfrm.data.pack_writer import PackWriter
-from mmfrm.data.portrait import draw_person, portrait
+from mmfrm.data.people import draw_person
+from mmfrm.data.portrait import portrait
 from mmfrm.events import Event, Finished, Started, Stopped
 from mmfrm.jobs import DrawJob
 from mmfrm.progress import Meter

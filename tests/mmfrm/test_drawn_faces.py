@@ -12,7 +12,8 @@ from mmfrm.classes import DRAWN
 from mmfrm.control import Control
 from mmfrm.data.drawn import draw, plan_pictures
 from mmfrm.data.native import FacePack
-from mmfrm.data.portrait import draw_person, portrait
+from mmfrm.data.people import draw_person
+from mmfrm.data.portrait import portrait
 from mmfrm.events import Finished, Progress, Started, Stopped
 from mmfrm.images import decode
 from mmfrm.jobs import DrawJob
