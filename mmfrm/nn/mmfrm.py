@@ -48,9 +48,9 @@ def _multiple_of_8(channels: float) -> int:
 
 PAPER = Proportions()
 # Less than a fifth of the published multiplications, but no uniform shrink. At 7×7 the published fusion
-# mixes 1024 channels, half of them landmark features, and takes a quarter of all multiplications: here they
-# are narrowed to 64. Early stages have one block, since the fusion that follows adds three convolutions anyway.
-# Multiples of 32 fill the vector units.
+# mixes 1024 channels, half of them landmark features, and takes a quarter of all multiplications: here the
+# latter are narrowed to 64. Early stages have one block, since three convolutions of the fusion follow
+# anyway. Multiples of 32 fill the vector units.
 SMALL = Proportions(stages=(32, 64, 128, 256), blocks=(1, 1, 2, 2), landmarks=(32, 32, 64))
 
 
