@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import simplejpeg
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 SIDE = 112  # pixels; what every network of ours takes
 MAX_PIXELS = 50_000_000
@@ -149,6 +149,8 @@ def _decode_with_pillow(data: bytes, kind: str, max_pixels: int) -> Pixels:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"more than {max_pixels:,} pixels") from error
+    except UnidentifiedImageError as error:  # its text is an address in memory
+        raise ImageError(f"broken {kind} (nothing of it can be read)") from error
     # Broken files make Pillow's parsers raise nearly anything; each is one bad file, not a dead job.
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__

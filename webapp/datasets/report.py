@@ -96,17 +96,21 @@ def duplicates(version: DatasetVersion) -> list[str]:
     if groups := found.get("exact_groups"):
         across = found.get("exact_groups_across_splits", 0)
         said.append(
-            f"{found.get('exact_images', 0):,} images occur more than once, in {groups:,} groups"
-            + (f", {across:,} of them in more than one split." if across else ", each within one split.")
+            f"{found.get('exact_images', 0):,} images occur more than once, in {_groups(groups)}"
+            + (f", {across:,} of them in more than one split." if across else ", within one split.")
         )
     if conflicts := found.get("exact_groups_with_conflicting_labels"):
-        said.append(f"{conflicts:,} groups of equal images have labels that differ.")
+        said.append(f"In {_groups(conflicts)} of equal images the labels differ.")
     if leaks := found.get("leaking_exact", 0) + found.get("leaking_near", 0):
         said.append(
             f"{leaks:,} training images have an equal or nearly equal one in validation or test. "
             "Runs leave them out unless told otherwise."
         )
     return said
+
+
+def _groups(count: int) -> str:
+    return f"{count:,} group{'' if count == 1 else 's'}"
 
 
 def _missing_splits(table: ClassTable) -> list[str]:
