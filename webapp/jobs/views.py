@@ -75,6 +75,7 @@ def log(request: HttpRequest, pk: int) -> HttpResponse:
         "page": page,
         "lines": [wording.as_line(row) for row in page],
         "url": kinds.of(job).url(job),
+        "output": wording.output_tail(job),
     }
     return render(request, "jobs/log.html", context)
 

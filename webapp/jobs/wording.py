@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
 
 from webapp.jobs.models import Job, JobEvent
@@ -78,6 +81,18 @@ def notices(job: Job, limit: int = 30) -> list[dict[str, Any]]:
     kinds = ("notice", "started", "stopped", "failed", "evaluated", "finished")
     rows = JobEvent.objects.filter(job=job, kind__in=kinds).order_by("-seq")[:limit]
     return [as_line(row) for row in rows]
+
+
+def output_tail(job: Job, most: int = 16_384) -> str:
+    """The end of what the child processes wrote beside their events: warnings, tracebacks."""
+    try:
+        with (Path(settings.DATA_DIR) / "jobs" / str(job.pk) / "log.txt").open("rb") as file:
+            start = max(0, file.seek(0, os.SEEK_END) - most)
+            file.seek(start)
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return text.partition("\n")[2] if start else text  # not from the middle of a line
 
 
 def _by(payload: dict[str, Any]) -> str:
