@@ -145,8 +145,14 @@ def sum_over_processes(values: Tensor) -> Tensor:
 
 
 def _synced(norm: nn.BatchNorm2d) -> SyncedBatchNorm:
-    synced = SyncedBatchNorm(norm.num_features, eps=norm.eps, momentum=norm.momentum)
+    synced = SyncedBatchNorm(
+        norm.num_features,
+        eps=norm.eps,
+        momentum=norm.momentum,
+        device=norm.weight.device,
+        dtype=norm.weight.dtype,
+    )
     synced.load_state_dict(norm.state_dict())
     synced.weight.requires_grad_(norm.weight.requires_grad)
     synced.bias.requires_grad_(norm.bias.requires_grad)
-    return synced.to(norm.weight.device).train(norm.training)
+    return synced.train(norm.training)

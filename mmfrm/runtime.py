@@ -166,7 +166,8 @@ def set_determinism(wanted: bool) -> None:
     """Same seed, same bits. Uninitialised memory is not filled: nothing of ours reads it."""
     if wanted:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(wanted)
+    if wanted != torch.are_deterministic_algorithms_enabled():  # the call imports the compiler: 2 s
+        torch.use_deterministic_algorithms(wanted)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not wanted
     torch.backends.cudnn.deterministic = wanted

@@ -31,14 +31,16 @@ CONFIG = smallest(
     augment__shift=0.0,
     augment__contrast=0.0,
     augment__erase=0.0,
-    data__max_train=52,  # the last batch is a smaller one
+    data__max_train=45,  # the last batch is a smaller one, and odd
     data__max_eval=23,  # an odd number: the processes' parts differ in size
     loss__rfloss_start=0.0,
     loss__class_weights="sqrt",
     runtime__precision="fp32",
-    # Adam divides by gradients that vanish (biases before norms) and so blows rounding up to whole steps.
+    # Gentle steps, since in fp32 rounding alone moves a curve of such small batches by 1e-2 otherwise;
+    # that the arithmetic is the same is tested in float64 below.
     optim__optimizer="sgd",
-    optim__learning_rate=0.02,
+    optim__learning_rate=0.002,
+    optim__batch_size=24,
 )
 
 
@@ -104,23 +106,32 @@ def _as_rank(rank: int, port: int) -> None:
 
 
 def _learned(processes: Group) -> dict[str, torch.Tensor]:
-    """Weights after three steps in float64, where only a fault of the arithmetic can show."""
+    """Losses of ten steps and the weights after them, in float64.
+
+    There only a fault of the arithmetic can show: in fp32, rounding grows a hundredfold a step where
+    Adam divides by gradients that should vanish (biases before norms).
+    """
     torch.manual_seed(0)
     network = build_network(CONFIG.network, 7).expression.double()
     if processes.world > 1:
         synchronize_norms(network, torch.device("cpu"))
     forward = processes.wrap(network, torch.device("cpu"))
     criterion = Criterion(CONFIG.loss, torch.arange(1.0, 8.0)).double()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     images, labels = torch.randn(7, 3, 112, 112, dtype=torch.float64), torch.arange(7)
     mine = processes.part_of(torch.arange(7))
-    for _ in range(3):
+    losses = []
+    for _ in range(10):
         optimizer.zero_grad()
         _, logits = forward(images[mine], None, None, None)
-        loss = criterion(logits, labels[mine], True).total
-        (loss * (len(mine) * processes.world / 7)).backward()
+        loss = criterion(logits, labels[mine], True).total * (len(mine) * processes.world / 7)
+        loss.backward()
         optimizer.step()
-    return network.state_dict()
+        losses.append(loss.detach() / processes.world)
+    curve = torch.stack(losses)
+    if processes.world > 1:
+        torch.distributed.all_reduce(curve)
+    return {"losses": curve, **network.state_dict()}
 
 
 def _learn_half(rank: int, port: int, results: Path) -> None:
@@ -129,13 +140,15 @@ def _learn_half(rank: int, port: int, results: Path) -> None:
         torch.save(_learned(processes), results / f"{rank}.pt")
 
 
-def test_steps_of_two_processes_move_the_weights_as_those_of_one(tmp_path: Path) -> None:
+def test_steps_of_two_processes_are_exactly_those_of_one(tmp_path: Path) -> None:
     spawn(_learn_half, (_free_port(), tmp_path), nprocs=2)  # type: ignore[no-untyped-call]
     expected = _learned(Group())
+    assert expected["losses"][-1] < expected["losses"][0] - 0.1
     for rank in (0, 1):  # parts of 4 and 3 images
-        weights = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
-        for name, weight in expected.items():
-            torch.testing.assert_close(weights[name], weight, rtol=1e-9, atol=1e-9, msg=name)
+        learned = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        torch.testing.assert_close(learned["losses"], expected["losses"], rtol=1e-7, atol=1e-7)
+        for name in ("conv1.weight", "layer4.0.conv1.weight", "cov3.conv.0.running_var", "fc.weight"):
+            torch.testing.assert_close(learned[name], expected[name], rtol=1e-6, atol=1e-7, msg=name)
 
 
 def _norm_of_half(rank: int, port: int, x: torch.Tensor, results: Path) -> None:
