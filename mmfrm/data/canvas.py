@@ -99,7 +99,7 @@ class Canvas:
         if rng.random() < 0.1:
             pixels[:] = pixels.mean(axis=2, keepdims=True)
         soft = _softened(np.clip(pixels, 0, 255).astype(np.uint8), rng)
-        grain = rng.standard_normal((SIDE, SIDE, 1), dtype=np.float32) * np.float32(rng.gamma(1.6, 2.4))
+        grain = rng.standard_normal((SIDE, SIDE, 1), dtype=np.float32) * np.float32(rng.gamma(1.6, 1.8))
         return np.clip(soft + grain, 0, 255).astype(np.uint8)
 
     def _light(self) -> NDArray[np.float32]:
@@ -117,10 +117,10 @@ class Canvas:
 def _softened(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
     image = Image.fromarray(pixels)
     chance = rng.random()
-    if chance < 0.2:  # a small picture, made large
+    if chance < 0.15:  # a small picture, made large
         small = int(rng.integers(40, 72))
         image = image.resize((small, small), Image.Resampling.BILINEAR)
         image = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    elif chance < 0.55:
-        image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.4, 1.5))))
+    elif chance < 0.5:
+        image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.4, 1.3))))
     return np.asarray(image, np.float32)

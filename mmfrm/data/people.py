@@ -128,7 +128,7 @@ def draw_actions(expression: str, person: Person, rng: np.random.Generator) -> d
     """How strongly each muscle acts: a prototype at some intensity, on this person, with some chance."""
     prototypes = PROTOTYPES[expression]
     prototype = prototypes[rng.integers(len(prototypes))]
-    intensity = float(rng.uniform(0.35, 1.15))
+    intensity = float(rng.uniform(0.5, 1.2))
     noise = rng.normal(0.0, 1.0, 2 * len(ACTIONS)).tolist()
     actions: dict[str, float] = {}
     for i, name in enumerate(ACTIONS):
