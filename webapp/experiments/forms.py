@@ -86,7 +86,10 @@ class RunForm(forms.Form):
         initial = {"preset": DEFAULT_PRESET, "request_key": uuid.uuid4()} | initial
         super().__init__(data, initial=initial | _values(start or self.base))
         self.user = user
-        self._choices_of("version").queryset = selectors.ready_versions(user)
+        versions = selectors.ready_versions(user)
+        self._choices_of("version").queryset = versions
+        if len(versions) == 1:  # nothing to choose
+            self.initial.setdefault("version", versions[0].pk)
         self._choices_of("experiment").queryset = selectors.own_experiments(user)
         self.fields["start_from"].choices = selectors.start_choices(user)  # type: ignore[attr-defined]
         for setting in settings_of(self.base):

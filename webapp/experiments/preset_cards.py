@@ -8,7 +8,7 @@ from mmfrm.config import TrainConfig, presets, settings_of
 
 TITLES = {
     "quick-look": ("Quick look", "Does it learn at all? A part of the data, a small network, minutes."),
-    "small": ("Small", "A tenth of the cost, for laptops and first answers."),
+    "small": ("Small", "A fraction of the cost, for laptops and first answers."),
     "best": ("Best", "The full network with what has helped since."),
     "paper": ("Paper", "The published recipe with its faults mended."),
 }

@@ -26,7 +26,7 @@ LIMITS = (
     "It expects a single, roughly frontal face, cropped and aligned as in its training data.",
     "Its figures hold for faces like those of its test split. Other cameras, ages, poses and cultures "
     "were not measured.",
-    "Its probabilities are as sure as the calibration error below says, and no surer.",
+    "Its probabilities are as sure as its calibration error says, and no surer.",
     "Do not use it to decide about people: in hiring, policing, schooling, insurance or care.",
 )
 DRAWN_LIMIT = "It learned from drawn faces, not from photographs: it is for trying out, and for nothing else."
