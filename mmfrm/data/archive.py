@@ -22,6 +22,7 @@ from mmfrm.data.entries import (
     Names,
     UnreadableError,
     cap_count,
+    file_identity,
     is_archive_name,
     is_junk,
     printable,
@@ -36,6 +37,7 @@ __all__ = [
     "READ_ERRORS",
     "Archive",
     "Entry",
+    "LoneFile",
     "UnreadableError",
     "is_archive_name",
     "is_junk",
@@ -102,6 +104,22 @@ def read(archive: Archive, entry: Entry, limit: int = MAX_FILE_BYTES) -> bytes:
     if len(data) < entry.size:
         raise UnreadableError(f"ends after {len(data):,} of {entry.size:,} bytes")
     return data
+
+
+class LoneFile:
+    """One file as a source, under the name that people know it by. What lies beside it is not looked at."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self.refusals: list[Refusal] = []
+        self.entries = [Entry(printable(name), path.stat().st_size, 0)]
+        self.identity = file_identity(path)
+
+    def open(self, entry: Entry) -> IO[bytes]:
+        return self._path.open("rb")
+
+    def close(self) -> None:
+        self.entries = []
 
 
 class _Folder:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmfrm.control import Control
-from mmfrm.data.archive import Archive, open_archive
+from mmfrm.data.archive import Archive, LoneFile, open_archive
 from mmfrm.data.csv_labels import read_csv
 from mmfrm.data.duplicates import duplicates_of, summary
 from mmfrm.data.examine import Examined, examine
@@ -41,6 +41,7 @@ from mmfrm.jobs import ImportJob
 from mmfrm.progress import Meter
 
 VERSION = 1  # raised when the same source gives another data set
+TABLES = (".csv", ".tsv")
 CHUNK_ITEMS = 128
 CHUNK_BYTES = 16 * 2**20
 COMMIT_SECONDS = 1.0  # how much work a kill can lose
@@ -119,9 +120,14 @@ def recognise(archive: Archive, layout: str = "auto", only: str | None = None) -
 
 
 def _open(source: Path, job: ImportJob) -> tuple[Archive, str | None]:
-    """The archive of a source; for a CSV, the folder around it, and the CSV's name."""
+    """The archive of a source; for a CSV, the folder around it, and the CSV's name.
+
+    A CSV that was uploaded stands alone: what lies beside it belongs to others.
+    """
     caps = {"max_files": job.max_files, "max_total_bytes": job.max_total_bytes}
-    if source.suffix.lower() in (".csv", ".tsv") and source.is_file():
+    if job.filename.lower().endswith(TABLES) and source.is_file():
+        return LoneFile(source, job.filename), None
+    if source.suffix.lower() in TABLES and source.is_file():
         archive = open_archive(source.parent, **caps)
         return archive, source.name
     return open_archive(source, **caps), None

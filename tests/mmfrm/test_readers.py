@@ -124,6 +124,16 @@ def fer2013_table() -> bytes:
     return "\n".join(rows).encode()
 
 
+def test_an_uploaded_table_stands_alone_whatever_lies_beside_it(tmp_path: Path) -> None:
+    files = {"0f1e2d3c": fer2013_table(), "somebody-elses.png": png(0, "L"), "another.csv": b"file,label\n"}
+    folder = write_folder(tmp_path / "uploads", files)
+    pack = imported(folder / "0f1e2d3c", tmp_path / "out", filename="fer2013.csv")
+    assert pack.description.layout == "fer2013"
+    assert pack.description.images == 3
+    told = set(refusals(tmp_path / "out"))
+    assert not told & {"somebody-elses.png", "another.csv"}, "the names of other people's uploads"
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_fer2013_is_read_from_its_table(tmp_path: Path, packed: bool) -> None:
     if packed:
