@@ -21,11 +21,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from mmfrm.failures import JobError
+
 FORMAT = 1
 SPLITS = ("train", "val", "test")
 
 
-class FacePackError(ValueError):
+class FacePackError(JobError, ValueError):
     """A folder is not a native data set, or a damaged one. The text names the file and the remedy."""
 
 
