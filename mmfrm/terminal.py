@@ -54,7 +54,6 @@ class Screen:
         bar = self._bar
         if bar is None or self._bar_of != (event.phase, event.total) or event.done < bar.n:
             self._close()
-            self._step = ""
             bar = self._bar = tqdm(
                 total=event.total,
                 initial=event.done,
@@ -68,6 +67,7 @@ class Screen:
         bar.n = event.done
         remaining = "" if event.seconds_left is None else f"{clock(event.seconds_left)} left in all"
         bar.set_postfix_str(self._step + remaining, refresh=True)
+        self._step = ""  # of this Progress alone: validating has no steps
 
     def _close(self) -> None:
         if self._bar is not None:
