@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -121,7 +122,9 @@ def convert(files: ModelFiles, path: Path) -> None:
     shape = openvino.PartialShape([-1, SIDE, SIDE, 3])
     module = traced(files.folder)
     try:
-        model = openvino.convert_model(module, input=[(shape, openvino.Type.u8)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, which OpenVINO reads
+            model = openvino.convert_model(module, input=[(shape, openvino.Type.u8)])
     except Exception as error:  # the converter raises what it likes; another engine will do
         raise EngineError(f"OpenVINO cannot convert this model ({_first_line(error)})") from error
     openvino.save_model(model, path, compress_to_fp16=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def test_other_text_stays_as_it_is(text: str) -> None:
 
 
 def test_rows_of_faces_and_of_bad_files(tmp_path: Path) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"file": '=cmd|" /C calc"!A0', "probabilities": [0.1, 0.9], "error": None},
         {"file": "b,\n.jpg", "probabilities": [0.5, 0.5], "error": None},
         {"file": "c.jpg", "probabilities": None, "error": "broken JPEG (x)"},
