@@ -35,7 +35,8 @@ from mmfrm.data.ingest import ingest
 from mmfrm.jobs import ImportJob
 job = ImportJob(source=sys.argv[1], out=sys.argv[2])
 kinds = [event.kind for event in ingest(Path(job.out), job, Control())]
-print(json.dumps({"seconds": time.monotonic() - began, "busy": time.process_time(), "progress": kinds.count("progress"), "last": kinds[-1],
+print(json.dumps({"seconds": time.monotonic() - began, "busy": time.process_time(),
+                  "progress": kinds.count("progress"), "last": kinds[-1],
                   "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
                   "torch": "torch" in sys.modules}))
 """
