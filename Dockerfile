@@ -5,12 +5,12 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_
 RUN useradd --uid 10001 --create-home mmfrm && install -d -o mmfrm -g mmfrm /app /data
 WORKDIR /app
 
-# The torch build: empty takes the registry's own (CUDA on x86-64 Linux), an index takes another, for example
-# https://download.pytorch.org/whl/cpu where there is no GPU.
+# The torch build: empty takes the default (CUDA on x86-64 Linux); the address of an index that pytorch.org names
+# takes another, for example its CPU builds where there is no GPU.
 ARG TORCH_INDEX=""
 COPY requirements.lock ./
 RUN if [ -n "$TORCH_INDEX" ]; then \
-      pip install -c requirements.lock --index-url "$TORCH_INDEX" --extra-index-url https://pypi.org/simple torch; \
+      pip install -c requirements.lock --index-url "$TORCH_INDEX" torch; \
     else pip install -c requirements.lock torch; fi
 
 COPY pyproject.toml README.md LICENSE manage.py ./

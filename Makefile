@@ -4,8 +4,8 @@
 # make env    only the environment, in .venv
 #
 # HOST, PORT and DATA_DIR choose where `make run` listens and keeps its files.
-# TORCH_INDEX chooses the torch build of a fresh environment, for example
-#   make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# TORCH_INDEX chooses the torch build of a fresh environment:
+#   make run TORCH_INDEX=ADDRESS
 
 .PHONY: run test check env lock clean help
 .DEFAULT_GOAL := help
@@ -38,7 +38,7 @@ env: $(RUN_READY)
 # ranges of pyproject.toml where a newer Python lacks wheels of the exact versions.
 $(RUN_READY): | .venv/bin/python
 	@echo "Installing; the first time this takes some minutes ..."
-	@if [ -n "$(TORCH_INDEX)" ]; then $(PIP) -c requirements.lock --index-url "$(TORCH_INDEX)" --extra-index-url https://pypi.org/simple torch; fi
+	@if [ -n "$(TORCH_INDEX)" ]; then $(PIP) -c requirements.lock --index-url "$(TORCH_INDEX)" torch; fi
 	@$(PIP) -c requirements.lock -e '.[web,export]' \
 	|| { echo "That failed; trying without ONNX export ..." >&2; $(PIP) -c requirements.lock -e '.[web]'; } \
 	|| { echo "That failed; trying newer versions ..." >&2; $(PIP) -e '.[web]'; }
