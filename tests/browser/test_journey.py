@@ -98,11 +98,11 @@ def upload(page: Page, product: Product, archive: Path) -> None:
 
 
 def train(page: Page) -> None:
-    """A quick look, three epochs; a wrong number is refused in words; charts gain points while it runs."""
+    """A quick look of two epochs, whose charts gain points while it runs."""
     page.get_by_role("link", name="Train on it").click()
     page.locator("[data-preset=quick-look]").click()
     epochs = page.get_by_label("Epochs", exact=True)
-    epochs.fill("3")
+    epochs.fill("2")
     page.get_by_label("Seed", exact=True).fill("1")
     page.get_by_role("button", name="Start the run").click()
     page.wait_for_url("**/experiments/runs/*/")
@@ -112,12 +112,11 @@ def train(page: Page) -> None:
     wait_for_points(page, "steps", 2)
     wait_for_points(page, "loss", 1)
     assert page.locator("[data-state=running]").count(), "the first epoch was seen before the run ended"
-    wait_for_points(page, "variance", 2)
     assert seen == {0}
-    page.get_by_role("link", name="Label with this model").wait_for(timeout=400_000)
-    wait_for_points(page, "loss", 3)
-    wait_for_points(page, "variance", 3)
-    assert points(page, "loss") == points(page, "variance") == 3
+    page.get_by_role("link", name="Label with this model").wait_for(timeout=600_000)
+    wait_for_points(page, "loss", 2)
+    wait_for_points(page, "variance", 2)
+    assert points(page, "loss") == points(page, "variance") == 2
 
 
 def points(page: Page, chart: str) -> int:
@@ -136,7 +135,7 @@ def wait_for_points(page: Page, chart: str, count: int) -> None:
         "([name, count]) => (document.querySelector(`[data-chart=${name}]`)?.data ?? [])"
         ".some((trace) => (trace.x?.length ?? 0) >= count)",
         arg=[chart, count],
-        timeout=300_000,
+        timeout=600_000,
     )
 
 
