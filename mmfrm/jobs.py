@@ -24,7 +24,7 @@ class Job(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainJob(Job):
-    """Train a network. Writes last.ckpt and best.ckpt (resumable), model/ (to take away), events.jsonl."""
+    """Train a network. Writes last.ckpt (resumable), model/ (the best weights) and events.jsonl."""
 
     data: str = required("Data set", "A native data-set folder, or anything `mmfrm import` reads.")
     config: TrainConfig = field(default_factory=TrainConfig)
