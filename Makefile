@@ -70,7 +70,7 @@ test: $(TEST_READY)
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@$(SERVER_ENV) $(BIN)/python manage.py check --deploy --fail-level WARNING
 	@echo "-- tests"
-	@$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term:skip-covered
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term:skip-covered
 
 # The versions that are installed now, without the local part (+cpu) that only one index knows.
 lock: $(TEST_READY)
