@@ -1,11 +1,13 @@
-"""RFLoss without a loop, side by side with the loop that the released program has."""
+"""RFLoss without a loop, side by side with the loop that the released program has.
+
+python -m tests.benchmarks.bench_rfloss
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -40,14 +42,16 @@ def seconds(loss: Callable[[Tensor, Tensor], Tensor], repeats: int) -> float:
     return min(times)
 
 
-def test_rfloss_is_fifty_times_faster_than_a_loop_over_samples(capsys: pytest.CaptureFixture[str]) -> None:
+def main() -> None:
+    """Both give the same value; print what each takes."""
     generator = torch.Generator().manual_seed(1)
     logits, labels = torch.randn(64, 7, generator=generator), torch.arange(64) % 7
     vectorised = RFLoss("intended")
-    assert vectorised(logits, labels).item() == pytest.approx(loop(logits, labels).item(), rel=1e-5)
+    torch.testing.assert_close(vectorised(logits, labels), loop(logits, labels), rtol=1e-5, atol=0.0)
     slow, fast = seconds(loop, 5), seconds(vectorised, 200)
-    with capsys.disabled():
-        print(
-            f"\nRFLoss at B = 256, forward and backward: loop {slow * 1e3:.2f} ms, ours {fast * 1e6:.0f} µs"
-        )
-    assert slow > 50 * fast
+    print(f"RFLoss at B = 256, forward and backward: loop {slow * 1e3:.2f} ms, ours {fast * 1e6:.0f} µs")
+    print(f"ratio {slow / fast:.0f}")
+
+
+if __name__ == "__main__":
+    main()
