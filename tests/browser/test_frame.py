@@ -145,13 +145,16 @@ def test_home_follows_a_job_to_its_end_without_a_reload(signed_in: Page, furnish
     assert signed_in.evaluate("window.notReloaded")
 
 
-def test_a_lost_connection_is_said_and_taken_back(signed_in: Page, furnished: Furnished) -> None:
+def test_a_lost_connection_is_said_and_taken_back(
+    signed_in: Page, furnished: Furnished, console_errors: list[str]
+) -> None:
     signed_in.goto(furnished.url)
     banner = signed_in.locator("#offline")
     signed_in.context.set_offline(True)
     expect(banner).to_be_visible()
     signed_in.context.set_offline(False)
     expect(banner).to_be_hidden(timeout=15_000)
+    console_errors.clear()  # what could not be fetched meanwhile
 
 
 def test_without_a_server_a_page_of_ours_says_so_and_comes_back_by_itself(
