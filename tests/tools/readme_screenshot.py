@@ -26,7 +26,8 @@ from mmfrm.config import presets, replace
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion
 from webapp.experiments.services import start_run
-config = replace(presets()["quick-look"], {{"optim.epochs": {EPOCHS}, "data.max_train": 900, "data.max_eval": 400}})
+changes = {{"optim.epochs": {EPOCHS}, "data.max_train": 900, "data.max_eval": 400}}
+config = replace(presets()["quick-look"], changes)
 version, user = DatasetVersion.objects.get(), User.objects.get()
 print(start_run(user, version=version, preset="quick-look", config=config, name="First look").pk)
 """
