@@ -22,9 +22,26 @@ function drawCounts() {
   draw(chart, [trace], { showlegend: false, yaxis: { title: { text: "Faces" } } });
 }
 
-function refresh() {
+// One request at a time; what changes meanwhile is fetched by the next, so that the last state is always shown.
+let isFetching = false;
+let isStale = false;
+
+async function refresh() {
   pending = 0;
-  window.htmx.trigger("#faces", "refresh");
+  if (isFetching) {
+    isStale = true;
+    return;
+  }
+  isFetching = true;
+  try {
+    do {
+      isStale = false;
+      await window.htmx.ajax("GET", page.dataset.faces + location.search, { target: "#faces", swap: "outerHTML" });
+      drawCounts();
+    } while (isStale);
+  } finally {
+    isFetching = false;
+  }
 }
 
 document.body.addEventListener("htmx:afterSettle", (event) => {

@@ -452,11 +452,12 @@ def test_nothing_but_bad_files_says_why(tmp_path: Path) -> None:
 def test_memory_stays_small_and_torch_unloaded(corpus: FacePack, tmp_path: Path) -> None:
     source = corpus.folder.parent.parent / "hostile.zip"
     program = f"""
-import resource, sys
+import sys
+from tests.mmfrm.memory import peak_megabytes
 from tests.mmfrm.sources import import_events
 from pathlib import Path
 import_events(Path({str(source)!r}), Path({str(tmp_path / "out")!r}))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "torch" in sys.modules)
+print(peak_megabytes(), "torch" in sys.modules)
 """
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     megabytes, torch_loaded = told.split()

@@ -27,17 +27,18 @@ pytestmark = [
 ]
 
 PROGRAM = """
-import json, resource, sys, time
+import json, sys, time
 began = time.monotonic()
 from pathlib import Path
 from mmfrm.control import Control
 from mmfrm.data.ingest import ingest
 from mmfrm.jobs import ImportJob
+from tests.mmfrm.memory import peak_megabytes
 job = ImportJob(source=sys.argv[1], out=sys.argv[2])
 kinds = [event.kind for event in ingest(Path(job.out), job, Control())]
 print(json.dumps({"seconds": time.monotonic() - began, "busy": time.process_time(),
                   "progress": kinds.count("progress"), "last": kinds[-1],
-                  "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                  "megabytes": peak_megabytes(),
                   "torch": "torch" in sys.modules}))
 """
 
