@@ -19,7 +19,8 @@ def environment_of(job: Job, host: str) -> dict[str, str]:
     threads = given or str(threads_for(job.queue, cores(), a_training_runs=_a_training_runs(host)))
     names = ("MMFRM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     # Waiting threads sleep: two that spin for each other on a core that pages also want cost minutes.
-    return os.environ | dict.fromkeys(names, threads) | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+    always = {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+    return os.environ | dict.fromkeys(names, threads) | always
 
 
 def threads_for(queue: str, cores: int, *, a_training_runs: bool) -> int:
