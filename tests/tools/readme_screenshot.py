@@ -15,18 +15,18 @@ from playwright.sync_api import sync_playwright
 from tests.product import REPOSITORY, Product, start_product, wait_until
 
 TARGET = REPOSITORY / "static" / "img" / "readme.png"
-EPOCHS = 10  # of which the picture shows most
+EPOCHS = 8  # of which the picture shows most
 DRAW = """
 from webapp.accounts.models import User
 from webapp.datasets.services import draw
-draw(User.objects.get(), count=1600, seed=1)
+draw(User.objects.get(), count=900, seed=1)
 """
 TRAIN = f"""
 from mmfrm.config import presets, replace
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion
 from webapp.experiments.services import start_run
-changes = {{"optim.epochs": {EPOCHS}, "data.max_train": 900, "data.max_eval": 400}}
+changes = {{"optim.epochs": {EPOCHS}, "data.max_train": 300, "data.max_eval": 200}}
 config = replace(presets()["quick-look"], changes)
 version, user = DatasetVersion.objects.get(), User.objects.get()
 print(start_run(user, version=version, preset="quick-look", config=config, name="First look").pk)
