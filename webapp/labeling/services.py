@@ -10,6 +10,7 @@ from django.db import transaction
 from mmfrm.events import Event, Finished, Predicted
 from mmfrm.jobs import PredictJob
 from webapp.accounts.models import User
+from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.labeling.models import LabelBatch, Prediction
@@ -100,10 +101,10 @@ def edit(batch: LabelBatch, *, name: str, private: bool) -> None:
 
 @transaction.atomic
 def delete(batch: LabelBatch) -> None:
-    """Delete a batch: its rows, its photos, its crops. Raises ValueError while a worker is at it."""
+    """Delete a batch: its rows, its photos, its crops. Raises RefusedError while a worker is at it."""
     job = Job.objects.select_for_update().get(pk=batch.job_id)
     if job.is_active:
-        raise ValueError("It is being labelled now. Stop it first.")
+        raise RefusedError("It is being labelled now. Stop it first.")
     folder, upload = jobs.folder_of(job), batch.upload
     job.delete()  # the batch and its predictions go with it
     if upload is not None:

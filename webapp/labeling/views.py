@@ -16,6 +16,7 @@ from mmfrm.spreadsheet import safe_cell
 from webapp import packs
 from webapp.accounts.permissions import get_editable, get_visible, may_create, may_edit, require
 from webapp.accounts.request import user_of
+from webapp.errors import RefusedError
 from webapp.labeling import selectors, services
 from webapp.labeling.forms import BatchForm, EditForm, chosen_model
 from webapp.labeling.models import LabelBatch
@@ -126,7 +127,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_editable(LabelBatch.objects.select_related("upload", "job"), request.user, pk=pk)
     try:
         services.delete(row)
-    except ValueError as error:
+    except RefusedError as error:
         messages.error(request, str(error))
         return redirect("labeling:batch", pk)
     messages.success(request, f"{row.name} and its photos were deleted.")
