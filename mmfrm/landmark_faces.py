@@ -60,15 +60,25 @@ def open_landmark_faces(
     if not wanted:
         raise JobError(f"No picture of {data} has points in {points}: their names have nothing in common.")
     names = [w.name for w in wanted]
-    digest = sha256(pictures.identity.encode())
+    # The cache is found by where the pictures lie; what they are says the fingerprint, so that a training
+    # goes on with a copy of its data.
+    place = sha256(pictures.identity.encode())
     for one in wanted:
-        digest.update(one.name.encode() + one.points.tobytes())
-    fingerprint = digest.hexdigest()
-    images, kept, odd = _decoded(pictures, wanted, cache / f"faces-{fingerprint[:16]}", tell)
+        place.update(one.name.encode() + one.points.tobytes())
+    images, kept, odd = _decoded(pictures, wanted, cache / f"faces-{place.hexdigest()[:16]}", tell)
     sound = np.flatnonzero(kept[:, 0, 0] == kept[:, 0, 0])  # an unreadable picture has NaN for points
     parts = {part: sound[where[sound]] for part, where in _parts(names).items()}
     report = {"matched": len(wanted), "without_points": unmatched, "unreadable": odd}
-    return LandmarkFaces(images, kept, parts, fingerprint, report)
+    return LandmarkFaces(images, kept, parts, _fingerprint(names, images, kept), report)
+
+
+def _fingerprint(names: list[str], images: NDArray[np.uint8], points: Points) -> str:
+    """Of names, pixels and points; 34,445 grey faces take half a second."""
+    digest = sha256("\n".join(names).encode())
+    for start in range(0, len(images), CHUNK):
+        digest.update(np.ascontiguousarray(images[start : start + CHUNK]))
+    digest.update(np.ascontiguousarray(points))
+    return digest.hexdigest()
 
 
 def _match(pictures: Pictures, source: Path) -> tuple[list[_Wanted], int]:

@@ -262,6 +262,21 @@ def test_an_unreadable_picture_is_left_out_and_named(source: tuple[Path, Path], 
     assert again.parts["train"].tolist() == faces.parts["train"].tolist()
 
 
+def test_a_training_goes_on_with_a_copy_of_its_data_but_not_with_other_pixels(
+    source: tuple[Path, Path], tmp_path: Path
+) -> None:
+    def fingerprint(data: Path) -> str:
+        return open_landmark_faces(str(data), str(source[1]), tmp_path / "cache").fingerprint
+
+    copy, other = tmp_path / "copy.zip", tmp_path / "other.zip"
+    copy.write_bytes(source[0].read_bytes())
+    with zipfile.ZipFile(source[0]) as old, zipfile.ZipFile(other, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, picture(some_points(9)) if name.endswith("03.png") else old.read(name))
+    assert fingerprint(copy) == fingerprint(source[0])
+    assert fingerprint(other) != fingerprint(source[0])
+
+
 @pytest.mark.parametrize("content", ["text", "wrong shape", "other names"])
 def test_points_that_are_none_are_named(source: tuple[Path, Path], tmp_path: Path, content: str) -> None:
     path = tmp_path / "points.npz"
