@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 from django.http import Http404
@@ -11,13 +12,13 @@ from django.http import Http404
 from webapp.streams import StreamedFile
 
 
-def zipped(folder: Path, filename: str) -> StreamedFile:
-    """A folder's files in one zip, as a download. 404 where there is no such folder.
+def zipped(folder: Path, filename: str, *, only: Collection[str] | None = None) -> StreamedFile:
+    """A folder's files in one zip, as a download; `only` those names. 404 where there are none.
 
     Stored, not deflated: weights do not shrink. The zip lies in a nameless temporary file, so its
     length is known to the browser and nothing is left behind.
     """
-    files = sorted(path for path in folder.glob("**/*") if path.is_file())
+    files = sorted(path for path in folder.glob("**/*") if path.is_file() and (not only or path.name in only))
     if not files:
         raise Http404
     archive = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it

@@ -140,6 +140,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "registry:edit": (post(CHANGES, pk="model"),),
     "registry:delete": (post(CHANGES, pk="model"),),
     "registry:download": (get(SEES, pk="model"),),
+    "registry:export": (post(CHANGES, pk="model"),),
+    "registry:exported": (get(SEES, pk="model"),),
     "registry:promote": (post(MAKES_FROM_ROLE_FIRST, run="run"),),
     # labelling
     "labeling:index": (get(SIGNED_IN),),

@@ -18,7 +18,7 @@ from webapp.experiments.models import Experiment, Run
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.labeling.models import LabelBatch, Prediction
-from webapp.registry.models import Model
+from webapp.registry.models import Model, ModelExport
 from webapp.uploads.models import Upload
 
 
@@ -61,6 +61,9 @@ def make_world(owner: User, administrator: User, *, private: bool) -> World:
     model = Model.objects.create(owner=owner, name="Kept", classes=list(CLASSES))
     model.folder.mkdir(parents=True, exist_ok=True)
     (model.folder / "model.json").write_text("{}")
+    export = ModelExport.objects.create(model=model, job=_done("export", owner))
+    export.folder.mkdir(parents=True, exist_ok=True)
+    (export.folder / "report.json").write_text("{}")
     batch = _batch(owner, model)
     for kind in (Dataset, Experiment, Run, Model, LabelBatch):
         kind.objects.update(private=private)

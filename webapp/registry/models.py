@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
 
 from webapp.accounts.models import Owned
+from webapp.datasets.models import DatasetVersion
 from webapp.experiments.models import Run
+from webapp.jobs.models import Job
 
 
 class Model(Owned):
@@ -25,3 +28,32 @@ class Model(Owned):
     @property
     def folder(self) -> Path:
         return Path(settings.DATA_DIR) / "models" / str(self.pk)
+
+
+class ModelExport(models.Model):
+    """A model made ready for other programs: ONNX that was proved, engines that were checked and timed."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="exports")
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="export")
+    version = models.ForeignKey(
+        DatasetVersion, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )  # whose test faces show what reduced precision costs; none: no such check
+    data_name = models.CharField(max_length=250, blank=True)  # outlives the version
+    report = models.JSONField(default=dict)  # mmfrm.export's report.json, once it is there
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"Export of {self.model}"
+
+    @property
+    def folder(self) -> Path:
+        return Path(settings.DATA_DIR) / "jobs" / str(self.job_id)
+
+    @property
+    def engines(self) -> list[dict[str, Any]]:
+        """What the report says of engines, the fastest first: name, rate in faces a second, and the check."""
+        checks, rates = self.report.get("engines", {}), self.report.get("images_per_second", {})
+        rows = [{"name": n, "rate": rates.get(n), **checks.get(n, {})} for n in {**rates, **checks}]
+        return sorted(rows, key=lambda row: (-(row["rate"] or 0.0), row["name"]))

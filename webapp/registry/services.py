@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -53,9 +54,14 @@ def delete(model: Model) -> None:
     ).values_list("name", flat=True)[:3]
     if waiting:
         raise RefusedError(f"{_named(list(waiting))} begins with {model.name} and has not ended yet.")
-    folder = model.folder
+    exports = Job.objects.select_for_update().filter(export__model=model)
+    if any(job.is_active for job in exports):
+        raise RefusedError(f"{model.name} is being exported. Stop that first.")
+    folders = [model.folder, *(export.folder for export in model.exports.all())]
+    Job.objects.filter(pk__in=[job.pk for job in exports]).delete()  # the exports and their events go along
     model.delete()
-    transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
+    for folder in folders:
+        transaction.on_commit(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 def _copied(source: Path) -> Path:

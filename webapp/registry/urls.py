@@ -11,5 +11,7 @@ urlpatterns = [
     path("<int:pk>/edit/", views.edit, name="edit"),
     path("<int:pk>/delete/", views.delete, name="delete"),
     path("<int:pk>/download/", views.download, name="download"),
+    path("<int:pk>/export/", views.export, name="export"),
+    path("<int:pk>/export/files/", views.exported, name="exported"),
     path("promote/<int:run>/", views.promote, name="promote"),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
@@ -14,8 +14,8 @@ from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
 from webapp.experiments.models import Run
 from webapp.folders import zipped
-from webapp.registry import selectors, services
-from webapp.registry.forms import ModelForm
+from webapp.registry import exporting, selectors, services
+from webapp.registry.forms import ExportForm, ModelForm
 from webapp.registry.models import Model
 
 
@@ -38,6 +38,10 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
         "size_bytes": selectors.size_bytes(row),
         "may_edit": may_edit(request.user, row),
         "form": ModelForm(instance=row),
+        "export": exporting.latest(row),
+        "export_form": ExportForm(
+            user=user_of(request), initial={"version": run.version_id if run else None}
+        ),
     }
     return render(request, "registry/model.html", context)
 
@@ -88,3 +92,25 @@ def download(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The model folder as a zip: model.safetensors and model.json."""
     row = get_visible(Model.objects.all(), request.user, pk=pk)
     return zipped(row.folder, f"{slugify(row.name) or 'model'}.zip")
+
+
+@require_POST
+def export(request: HttpRequest, pk: int) -> HttpResponse:
+    """Queue an export: ONNX, and engines checked on a data set's test faces."""
+    row = get_editable(Model.objects.all(), request.user, pk=pk)
+    form = ExportForm(request.POST, user=user_of(request))
+    if form.is_valid():
+        exporting.start(user_of(request), row, form.cleaned_data["version"])
+    else:
+        messages.error(request, "That data set is not there any more. Choose another.")
+    return redirect("registry:model", row.pk)
+
+
+@require_GET
+def exported(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """What the latest finished export wrote, as a zip: ONNX, safetensors, card and report."""
+    row = get_visible(Model.objects.all(), request.user, pk=pk)
+    export = exporting.latest_finished(row)
+    if export is None:
+        raise Http404
+    return zipped(export.folder, f"{slugify(row.name) or 'model'}-onnx.zip", only=exporting.FILES)
