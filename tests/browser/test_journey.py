@@ -34,7 +34,7 @@ def faces_zip(request: pytest.FixtureRequest) -> Path:
 def photos(faces_zip: Path, tmp_path: Path) -> list[Path]:
     """Photos as a labeller drops them; the last is none."""
     with zipfile.ZipFile(faces_zip) as archive:
-        names = [name for name in archive.namelist() if name.endswith(".png")]
+        names = [name for name in archive.namelist() if name.endswith((".png", ".jpg"))]
         chosen = names[-PHOTOS + 1 :]
         paths = []
         for i, name in enumerate(chosen):

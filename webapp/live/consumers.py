@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import Any
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.db import DatabaseError
 from redis.exceptions import RedisError
 
 from webapp.accounts.models import User
 from webapp.jobs import selectors
 from webapp.jobs.doorbell import EVERYBODY, group_of
 from webapp.jobs.models import Job
+
+log = logging.getLogger(__name__)
 
 NO_PERMISSION = 4403  # close codes; browsers do not reconnect after these
 COALESCE_SECONDS = 0.1  # hints that arrive within this become one message
@@ -64,7 +68,10 @@ class HintedConsumer(AsyncJsonWebsocketConsumer):
             except TimeoutError:
                 await self._join()  # Redis forgets groups after a day, and when it starts anew
             self.changed.clear()
-            await self.refresh()
+            try:
+                await self.refresh()
+            except DatabaseError:  # locked, restarting: the rows are read again at the next poll
+                log.warning("rows could not be read for a socket", exc_info=True)
             await asyncio.sleep(COALESCE_SECONDS)
 
 
