@@ -93,7 +93,7 @@ def test_the_report_is_kept_and_told_with_the_fastest_accurate_engine_first(
 ) -> None:
     finish(exporting.start(editor, model, version))
     page = client_of(viewer).get(reverse("registry:model", args=[model.pk])).content.decode()
-    assert "no probability differs by more than 0.0000003" in page
+    assert "no probability differs by more than 3.0e-07" in page
     assert "3,153 faces of" in page
     assert page.index("openvino-bf16") < page.index("openvino-int8")
     assert "yes, the fastest" in page
