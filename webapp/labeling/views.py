@@ -65,7 +65,7 @@ def batch(request: HttpRequest, pk: int) -> HttpResponse:
         "may_edit": may_edit(request.user, row),
         "edit_form": EditForm(instance=row),
         "datasets": selectors.made_datasets(user_of(request), row),
-        "dataset_form": DatasetForm(user=user_of(request), batch=row),
+        "dataset_form": DatasetForm(user=user_of(request), batch=row, auto_id="made_%s"),
         "may_create": may_create(request.user),
     }
     return render(request, "labeling/batch.html", context | _summary(row) | _faces(request, row, filters))
