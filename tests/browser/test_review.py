@@ -155,8 +155,8 @@ def test_sixty_answers_by_keyboard_survive_a_killed_browser(
         key = i % classes
         wanted[answer(reviewer, str(key + 1))] = ("label", key)
     waits = durations(reviewer)
+    reviewer.locator("[data-review][data-waiting='0']").wait_for()  # a round trip after the last key
     kill(tmp_path / "profile")
-    wait_until(lambda: len(kept(furnished, batch)) >= len(wanted), 5, "every answer is there")
     assert kept(furnished, batch) == wanted
 
     open_review(signed_in, furnished, batch)
