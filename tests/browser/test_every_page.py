@@ -19,7 +19,7 @@ NO_PAGES = {
     "datasets:pixels", "datasets:refusals_csv", "experiments:latest", "experiments:table",
     "experiments:curves", "experiments:run_head", "experiments:run_results", "experiments:run_log",
     "experiments:run_points", "experiments:run_steps", "experiments:download", "registry:download",
-    "labeling:face", "labeling:csv", "labeling:faces", "labeling:head",
+    "labeling:face", "labeling:csv", "labeling:jsonl", "labeling:zip", "labeling:faces", "labeling:head",
     "accounts:sign_in",  # for somebody signed in; looked at below
 }  # fmt: skip
 PAGES = sorted(

@@ -151,6 +151,12 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "labeling:faces": (get(SEES, pk="batch"),),
     "labeling:face": (get(SEES, pk="batch", index="index"),),
     "labeling:csv": (get(SEES, pk="batch"),),
+    "labeling:jsonl": (get(SEES, pk="batch"),),
+    "labeling:zip": (get(SEES, pk="batch"),),
+    "labeling:review": (get(MAKES_FROM, pk="batch"),),
+    "labeling:next_faces": (post(MAKES_FROM, 400, pk="batch"),),  # 400: a form is no JSON
+    "labeling:say": (post(MAKES_FROM, 400, pk="batch"),),
+    "labeling:make_dataset": (post(MAKES_FROM, pk="batch"),),
     "labeling:edit": (post(CHANGES, pk="batch"),),
     "labeling:delete": (post(CHANGES, pk="batch"),),
 }

@@ -26,7 +26,8 @@ from webapp.jobs import wording
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """Choose a data set and a preset, change what matters, start."""
-    initial = {name: request.GET[name] for name in ("preset", "version", "experiment") if name in request.GET}
+    asked = ("preset", "version", "experiment", "start_from")
+    initial = {name: request.GET[name] for name in asked if name in request.GET}
     return _start(request, initial=initial)
 
 

@@ -8,8 +8,9 @@ class LabelingConfig(AppConfig):
         """Make labelling jobs known."""
         from django.urls import reverse
 
+        from webapp.datasets import importing
         from webapp.jobs import kinds
-        from webapp.labeling import services
+        from webapp.labeling import making, services
 
         kinds.register(
             kinds.Kind(
@@ -19,5 +20,15 @@ class LabelingConfig(AppConfig):
                 url=lambda job: reverse("labeling:batch", args=[job.label_batch.pk]),
                 prepare=services.prepare,
                 on_event=services.on_event,
+            )
+        )
+        kinds.register(
+            kinds.Kind(
+                name=making.KIND,
+                queue="cpu",
+                subject=importing.subject,
+                url=importing.url,
+                prepare=making.prepare,
+                on_event=making.on_event,
             )
         )

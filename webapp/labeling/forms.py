@@ -7,6 +7,8 @@ from typing import Any
 from django import forms
 
 from webapp.accounts.models import User
+from webapp.accounts.permissions import visible
+from webapp.datasets.models import Dataset
 from webapp.labeling import selectors
 from webapp.labeling.models import LabelBatch
 from webapp.registry.models import Model
@@ -54,6 +56,33 @@ class EditForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stu
     class Meta:
         model = LabelBatch
         fields = ("name", "private")
+
+
+class DatasetForm(forms.Form):
+    """Which faces of a batch become a data set, and which."""
+
+    dataset = forms.ModelChoiceField(
+        Dataset.objects.none(), required=False, label="As", empty_label="A new data set",
+        help_text="Or a new version of a data set that was made of this batch before.",
+    )  # fmt: skip
+    name = forms.CharField(max_length=200, required=False, label="Called", help_text="Empty: like the batch.")
+    with_confident = forms.BooleanField(
+        required=False,
+        label="With the confident rest",
+        help_text="Also faces that nobody reviewed, labelled by the model.",
+    )
+    threshold = forms.FloatField(
+        min_value=0.0, max_value=1.0, initial=0.9, required=False, label="Confident means at least"
+    )
+
+    def __init__(self, *args: Any, user: User, batch: LabelBatch, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        mine = visible(Dataset.objects.filter(versions__made_of__batch=batch), user).distinct()
+        self.fields["dataset"].queryset = mine  # type: ignore[attr-defined]
+
+    def clean_threshold(self) -> float:
+        value: float | None = self.cleaned_data["threshold"]
+        return 0.9 if value is None else value
 
 
 def chosen_model(form: BatchForm, user: User) -> Model:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import uuid
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,6 +11,7 @@ from django.conf import settings
 from django.db import models
 
 from webapp.accounts.models import Owned
+from webapp.datasets.models import DatasetVersion
 from webapp.jobs.models import Job
 from webapp.registry.models import Model
 from webapp.uploads.models import Upload
@@ -36,8 +39,26 @@ class LabelBatch(Owned):
         return Path(settings.DATA_DIR) / "jobs" / str(self.job_id)
 
 
+def shuffled() -> int:
+    """A face's place in the random order, drawn when its row is made: no reviewer chooses it."""
+    return random.SystemRandom().getrandbits(31)
+
+
+class Verdict(models.TextChoices):
+    """What a person says of a face."""
+
+    NOTHING = "", "Not reviewed"
+    LABEL = "label", "Labelled"
+    NOT_A_FACE = "not_a_face", "Not a face"
+    UNSURE = "unsure", "Unsure"
+    SKIPPED = "skipped", "Skipped"
+
+
 class Prediction(models.Model):
-    """Class probabilities of one face, or the reason why there are none."""
+    """Class probabilities of one face, or the reason why there are none; and how its review stands.
+
+    `verdict`, `corrected`, `reviewed_by` and `reviewed_at` repeat the latest Correction, for filters.
+    """
 
     batch = models.ForeignKey(LabelBatch, on_delete=models.CASCADE, related_name="predictions")
     index = models.PositiveIntegerField()
@@ -49,6 +70,15 @@ class Prediction(models.Model):
     error = models.CharField(max_length=500, blank=True)
     offset = models.PositiveBigIntegerField(null=True, blank=True)  # of the crop in faces.pack
     length = models.PositiveIntegerField(null=True, blank=True)
+    draw = models.PositiveIntegerField(default=shuffled)
+    verdict = models.CharField(max_length=10, choices=Verdict.choices, blank=True, default="")
+    corrected = models.PositiveSmallIntegerField(null=True, blank=True)
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reviewed_at = models.DateTimeField(null=True, blank=True)
+    leased_to = models.CharField(max_length=60, blank=True, default="")  # a reviewer's page, see `review`
+    leased_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints: ClassVar = [
@@ -57,7 +87,46 @@ class Prediction(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["batch", "label", "index"]),
             models.Index(fields=["batch", "confidence"]),
+            models.Index(fields=["batch", "verdict", "confidence"], name="faces_least_confident"),
+            models.Index(fields=["batch", "verdict", "draw"], name="faces_at_random"),
         ]
 
     def __str__(self) -> str:
         return self.file
+
+
+class Correction(models.Model):
+    """One word of one person about one face. Rows are only ever added; the latest of a face holds.
+
+    Taking something back is a row too: it says again what held before, and what it takes back.
+    """
+
+    prediction = models.ForeignKey(Prediction, on_delete=models.CASCADE, related_name="corrections")
+    key = models.UUIDField(default=uuid.uuid4, unique=True)  # made by the page, so that sending twice is once
+    verdict = models.CharField(max_length=10, choices=Verdict.choices, blank=True)
+    label = models.PositiveSmallIntegerField(null=True, blank=True)  # where the verdict is `label`
+    undoes = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="undone_by"
+    )
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    said_at = models.DateTimeField()  # by the reviewer's clock, never later than `at`
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+        indexes: ClassVar = [models.Index(fields=["prediction", "id"], name="corrections_of_a_face")]
+
+    def __str__(self) -> str:
+        return f"{self.verdict or 'nothing'} on {self.prediction_id}"
+
+
+class MadeDataset(models.Model):
+    """A version of a data set that was made of a batch's faces, and by which rule."""
+
+    batch = models.ForeignKey(LabelBatch, null=True, on_delete=models.SET_NULL, related_name="datasets")
+    version = models.OneToOneField(DatasetVersion, on_delete=models.CASCADE, related_name="made_of")
+    with_confident = models.BooleanField(default=False)
+    threshold = models.FloatField(default=0.9)
+
+    def __str__(self) -> str:
+        return f"{self.version} of {self.batch}"

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.http import QueryDict
 
 from webapp.accounts.models import User
 from webapp.accounts.permissions import visible
 from webapp.experiments.models import Run
 from webapp.jobs.models import Job
-from webapp.labeling.models import LabelBatch, Prediction
+from webapp.labeling.models import LabelBatch, MadeDataset, Prediction, Verdict
 from webapp.registry.models import Model
 
 ORDERS = {
@@ -23,6 +23,16 @@ ORDERS = {
     "file": ("File name", ("file", "index")),
 }
 VIEWS = ("grid", "table")
+REVIEWS = {
+    "": "Reviewed or not",
+    "open": "Not reviewed",
+    "reviewed": "Reviewed",
+    "changed": "Changed",
+    "unsure": "Unsure",
+    "not_a_face": "Not a face",
+    "skipped": "Skipped",
+}
+PIECE = 1000  # rows fetched at once while a file is sent
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class FaceFilter:
     text: str = ""
     order: str = "index"
     view: str = "grid"
+    review: str = ""
 
     @classmethod
     def of(cls, query: QueryDict) -> FaceFilter:
@@ -42,6 +53,7 @@ class FaceFilter:
             text=query.get("text", "").strip(),
             order=order if order in ORDERS else "index",
             view=view if view in VIEWS else "grid",
+            review=query.get("review", "") if query.get("review", "") in REVIEWS else "",
         )
 
     def query(self) -> str:
@@ -55,6 +67,17 @@ class FaceFilter:
             rows = rows.exclude(error="")
         elif self.label in batch.model.classes:
             rows = rows.filter(label=batch.model.classes.index(self.label))
+        match self.review:
+            case "open":
+                rows = rows.filter(verdict=Verdict.NOTHING, label__isnull=False)
+            case "reviewed":
+                rows = rows.exclude(verdict=Verdict.NOTHING)
+            case "changed":
+                rows = rows.filter(verdict=Verdict.LABEL).exclude(corrected=F("label"))
+            case "":
+                pass
+            case verdict:
+                rows = rows.filter(verdict=verdict)
         if self.text:
             rows = rows.filter(file__icontains=self.text)
         if "confidence" in ORDERS[self.order][1][0]:
@@ -96,17 +119,23 @@ def usable_runs(user: User) -> QuerySet[Run]:
     return visible(finished, user).select_related("experiment").order_by("-created_at")
 
 
-def csv_rows(batch: LabelBatch) -> Iterator[list[str]]:
-    """The whole batch as CSV cells, header first: one row a face, in order."""
-    classes: list[str] = batch.model.classes
-    yield ["file", "class", "confidence", *(f"p_{name}" for name in classes), "error", "model"]
-    rows = batch.predictions.order_by("index").values_list(
-        "file", "label", "confidence", "probabilities", "error"
-    )
-    model = f"{batch.model.name} ({batch.model_id})"
-    for file, label, confidence, probabilities, error in rows.iterator(2000):
-        if probabilities is None or label is None:
-            yield [file, "", "", *("" for _ in classes), error, model]
-        else:
-            figures = (f"{p:.6f}" for p in probabilities)
-            yield [file, classes[label], f"{confidence:.6f}", *figures, "", model]
+def made_datasets(user: User, batch: LabelBatch) -> QuerySet[MadeDataset]:
+    """Versions of data sets made of a batch that somebody may see, newest first."""
+    rows = batch.datasets.select_related("version__dataset", "version__import_job__job")
+    return visible(rows, user, "version__dataset__").order_by("-pk")
+
+
+def in_pieces(batch: LabelBatch, rows: QuerySet[Prediction] | None = None) -> Iterator[Prediction]:
+    """Faces in order, fetched a piece at a time: no cursor stays open while a slow reader takes its time."""
+    rows = (batch.predictions.all() if rows is None else rows).select_related("reviewed_by").order_by("index")
+    last = -1
+    while piece := list(rows.filter(index__gt=last)[:PIECE]):
+        yield from piece
+        last = piece[-1].index
+
+
+def final_label(row: Prediction) -> int | None:
+    """What holds for a face: a person's class, else the model's; None where a person gave it no class."""
+    if row.verdict == Verdict.LABEL:
+        return row.corrected
+    return row.label if row.verdict == Verdict.NOTHING else None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.labeling import views
+from webapp.labeling import exports, making, review_views, views
 
 app_name = "labeling"
 urlpatterns = [
@@ -12,7 +12,13 @@ urlpatterns = [
     path("<int:pk>/head", views.head, name="head"),
     path("<int:pk>/faces", views.faces, name="faces"),
     path("<int:pk>/faces/<int:index>", views.face, name="face"),
-    path("<int:pk>/labels.csv", views.labels_csv, name="csv"),
+    path("<int:pk>/review/", review_views.page, name="review"),
+    path("<int:pk>/review/next", review_views.next_faces, name="next_faces"),
+    path("<int:pk>/review/say", review_views.say, name="say"),
+    path("<int:pk>/labels.csv", exports.labels_csv, name="csv"),
+    path("<int:pk>/labels.jsonl", exports.labels_jsonl, name="jsonl"),
+    path("<int:pk>/faces.zip", exports.folders_zip, name="zip"),
+    path("<int:pk>/dataset", making.make, name="make_dataset"),
     path("<int:pk>/edit", views.edit, name="edit"),
     path("<int:pk>/delete", views.delete, name="delete"),
 ]

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
-
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from mmfrm.spreadsheet import safe_cell
 from webapp import packs
-from webapp.accounts.permissions import get_editable, get_visible, may_create, may_edit, require
+from webapp.accounts.permissions import get_editable, get_visible, may_create, may_edit, may_label, require
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
-from webapp.labeling import selectors, services
-from webapp.labeling.forms import BatchForm, EditForm, chosen_model
+from webapp.labeling import review, review_views, selectors, services
+from webapp.labeling.forms import BatchForm, DatasetForm, EditForm, chosen_model
 from webapp.labeling.models import LabelBatch
 
 FACES_A_PAGE = 60
@@ -58,11 +53,20 @@ def batch(request: HttpRequest, pk: int) -> HttpResponse:
     """One batch: progress, summary, and its faces while they come."""
     row = _batch(request, pk)
     filters = selectors.FaceFilter.of(request.GET)
+    may_review = may_label(request.user, row)
     context = {
         "batch": row,
         "filters": filters,
+        "may_review": may_review,
+        "standing": review.standing(row),
+        "settings": review_views.page_settings(request, row) if may_review else None,
+        "keys": review_views.keys(row),
+        "commands": review_views.COMMANDS,
         "may_edit": may_edit(request.user, row),
         "edit_form": EditForm(instance=row),
+        "datasets": selectors.made_datasets(user_of(request), row),
+        "dataset_form": DatasetForm(user=user_of(request), batch=row, auto_id="made_%s"),
+        "may_create": may_create(request.user),
     }
     return render(request, "labeling/batch.html", context | _summary(row) | _faces(request, row, filters))
 
@@ -79,7 +83,7 @@ def faces(request: HttpRequest, pk: int) -> HttpResponse:
     """The faces alone, for htmx: another page, filter or order, or what has come since."""
     row = _batch(request, pk)
     filters = selectors.FaceFilter.of(request.GET)
-    context = {"batch": row, "filters": filters}
+    context = {"batch": row, "filters": filters, "may_review": may_label(request.user, row)}
     return render(request, "labeling/_faces.html", context | _summary(row) | _faces(request, row, filters))
 
 
@@ -97,15 +101,6 @@ def face(request: HttpRequest, pk: int, index: int) -> HttpResponse:
         length=prediction.length,
         etag=f"b{row.pk}-{prediction.pk}",
     )
-
-
-@require_GET
-def labels_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """Every face with every probability, streamed."""
-    row = _batch(request, pk)
-    response = StreamingHttpResponse(_lines(row), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{slugify(row.name) or "labels"}.csv"'
-    return response
 
 
 @require_POST
@@ -142,26 +137,25 @@ def _summary(row: LabelBatch) -> dict[str, object]:
     listed, errors = selectors.counts(row)
     total = sum(c.count for c in listed)
     chart = [{"name": c.name, "count": c.count} for c in listed]
-    return {"counts": listed, "errors": errors, "labelled": total, "chart": chart, "orders": selectors.ORDERS}
+    return {
+        "counts": listed,
+        "errors": errors,
+        "labelled": total,
+        "chart": chart,
+        "orders": selectors.ORDERS,
+        "reviews": selectors.REVIEWS,
+    }
 
 
 def _faces(request: HttpRequest, row: LabelBatch, filters: selectors.FaceFilter) -> dict[str, object]:
-    page = Paginator(filters.apply(row), FACES_A_PAGE).get_page(request.GET.get("page"))
+    rows = filters.apply(row).select_related("reviewed_by")
+    page = Paginator(rows, FACES_A_PAGE).get_page(request.GET.get("page"))
     classes: list[str] = row.model.classes
     shown = []
     for p in page:
         ranked = sorted(zip(classes, p.probabilities or [], strict=False), key=lambda pair: -pair[1])
-        shown.append({"row": p, "name": classes[p.label] if p.label is not None else "", "ranked": ranked})
+        name = classes[p.label] if p.label is not None else ""
+        said = p.get_verdict_display() if p.corrected is None else classes[p.corrected]
+        shown.append({"row": p, "name": name, "ranked": ranked, "said": said if p.verdict else ""})
     views = (("grid", "layout-grid"), ("table", "table"))
     return {"page": page, "shown": shown, "classes": classes, "views": views, "placeholders": range(12)}
-
-
-class _Echo:
-    def write(self, line: str) -> str:
-        return line
-
-
-def _lines(row: LabelBatch) -> Iterator[str]:
-    writer = csv.writer(_Echo(), lineterminator="\n")
-    for cells in selectors.csv_rows(row):
-        yield writer.writerow([safe_cell(cell) for cell in cells])

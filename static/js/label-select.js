@@ -1,0 +1,81 @@
+// Select many faces of a batch's grid and set them at once: ticks, Shift for a range, then one key.
+import { Outbox } from "./label-outbox.js";
+import { toast } from "./toast.js";
+
+const settings = JSON.parse(document.getElementById("review-settings").textContent);
+const page = document.querySelector("[data-batch]");
+const bar = document.querySelector("[data-select-bar]");
+const outbox = new Outbox(settings);
+let last = null;
+let undoable = []; // what the latest setting said: [{index, key}]
+
+const ticks = () => [...document.querySelectorAll("[data-select]")];
+const ticked = () => ticks().filter((box) => box.checked);
+
+function count() {
+  const chosen = ticked().length;
+  bar.hidden = !chosen && !undoable.length;
+  bar.querySelector("[data-select-count]").textContent = chosen;
+}
+
+function all(isOn) {
+  for (const box of ticks()) box.checked = isOn;
+  count();
+}
+
+function set(verdict, label) {
+  const faces = ticked().map((box) => Number(box.dataset.select));
+  if (!faces.length) return toast("Select faces first.");
+  undoable = faces.map((index) => ({ index, key: outbox.add({ index, verdict, label }) }));
+  all(false);
+}
+
+function undo() {
+  if (!undoable.length) return toast("There is nothing to undo.");
+  for (const { index, key } of undoable) outbox.add({ index, undoes: key });
+  undoable = [];
+  count();
+}
+
+function press(button) {
+  if ("selectAll" in button.dataset) all(true);
+  else if ("selectNone" in button.dataset) all(false);
+  else if ("selectUndo" in button.dataset) undo();
+  else set(button.dataset.verdict, "label" in button.dataset ? Number(button.dataset.label) : null);
+}
+
+document.addEventListener("click", (event) => {
+  const box = event.target.closest("[data-select]");
+  if (box) {
+    const boxes = ticks();
+    if (event.shiftKey && last?.isConnected) {
+      const [from, to] = [boxes.indexOf(last), boxes.indexOf(box)].sort((a, b) => a - b);
+      for (const between of boxes.slice(from, to + 1)) between.checked = box.checked;
+    }
+    last = box;
+    count();
+  }
+  const button = event.target.closest("[data-select-key]");
+  if (button) press(button);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (bar.hidden || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.target.closest("select, textarea, dialog, input:not([data-select])")) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const button = bar.querySelector(`[data-select-key="${CSS.escape(key)}"]`);
+  if (!button) return;
+  event.preventDefault();
+  press(button);
+});
+
+// What the grid shows follows once all has arrived.
+outbox.addEventListener("change", (event) => {
+  if (event.detail) return;
+  window.htmx.ajax("GET", page.dataset.faces + location.search, { target: "#faces", swap: "outerHTML" });
+});
+outbox.addEventListener("trouble", (event) => {
+  toast(event.detail.status === 401 ? "You were signed out. Sign in again in another tab; your answers wait here." : "Not sent yet; trying again.", "warning");
+});
+document.body.addEventListener("htmx:afterSettle", count);
+outbox.flush();

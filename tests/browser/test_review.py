@@ -1,0 +1,227 @@
+"""Reviewing by keyboard in a real browser: sixty answers, a browser killed in their middle, none lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+from playwright.sync_api import Error as PlaywrightError
+
+from tests.browser.conftest import Furnished
+from tests.product import wait_until
+
+pytestmark = pytest.mark.browser
+ANSWERS = 60
+FACES = 80
+COMMANDS = (("n", "not_a_face"), ("u", "unsure"), ("s", "skipped"))
+
+# A batch of drawn faces. The drawn ones are the only faces that may travel with the tests.
+FILL = """
+import json
+from pathlib import Path
+from django.db import transaction
+from mmfrm.control import Control
+from mmfrm.data.drawn import draw
+from mmfrm.data.native import FacePack
+from mmfrm.jobs import DrawJob
+from webapp.accounts.models import User
+from webapp.jobs import services as jobs
+from webapp.jobs.models import Job
+from webapp.labeling.models import LabelBatch, Prediction
+from webapp.registry.models import Model
+folder = Path({folder!r})
+list(draw(folder, DrawJob(out=str(folder / "drawn"), count={faces}, seed=5), Control()))
+pack = FacePack(folder / "drawn")
+classes = pack.description.classes
+made = []
+def make():
+    ada = User.objects.get(username="ada")
+    model = Model.objects.create(owner=ada, name="Drawn", classes=classes)
+    job = jobs.create(kind="predict", queue="cpu", owner=ada, title="Label drawn faces")
+    Job.objects.filter(pk=job.pk).update(state="finished")
+    batch = LabelBatch.objects.create(owner=ada, name="Drawn faces", model=model, job=job)
+    batch.folder.mkdir(parents=True)
+    offset = 0
+    with (batch.folder / "faces.pack").open("wb") as out:
+        for i, sample in enumerate(pack.samples):
+            data = pack.bytes_of(sample)
+            out.write(data)
+            share = [0.0] * len(classes)
+            share[i % len(classes)] = 0.5 + i / 1000
+            Prediction.objects.create(
+                batch=batch, index=i, file=sample.name, probabilities=share, label=i % len(classes),
+                confidence=max(share), offset=offset, length=len(data),
+            )
+            offset += len(data)
+    made.append(batch.pk)
+with transaction.atomic():
+    for _ in range(3):
+        make()
+print(json.dumps([made, len(classes)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def drawn_batches(furnished: Furnished, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[int], int]:
+    """The keys of three batches, made at once since that is quicker, and how many classes they have."""
+    said = furnished.product.query(FILL.format(folder=str(tmp_path_factory.mktemp("drawn")), faces=FACES))
+    keys, classes = json.loads(said.strip().splitlines()[-1])
+    return keys, classes
+
+
+@pytest.fixture
+def drawn_batch(drawn_batches: tuple[list[int], int]) -> tuple[int, int]:
+    """The key of a batch that no test has had, and how many classes it has."""
+    return drawn_batches[0].pop(), drawn_batches[1]
+
+
+@pytest.fixture
+def reviewer(
+    browser: Browser, chromium_path: str | None, furnished: Furnished, tmp_path: Path
+) -> Iterator[Page]:
+    """A page in a browser process of its own, whose profile names it among the processes."""
+    context = browser.browser_type.launch_persistent_context(
+        tmp_path / "profile", executable_path=chromium_path, args=["--no-sandbox"]
+    )
+    context.add_cookies([{"name": "mmfrm_session", "value": furnished.session, "url": furnished.url}])
+    yield context.pages[0]
+    with contextlib.suppress(PlaywrightError):  # it was killed
+        context.close()
+
+
+def kill(profile: Path) -> None:
+    """SIGKILL for the browser of a profile and all its processes: no farewell, no last request."""
+    listed = subprocess.run(
+        ["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True
+    ).stdout
+    found = [line for line in listed.splitlines() if str(profile) in line]
+    assert found
+    for line in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(line.split()[0]), signal.SIGKILL)
+
+
+def open_review(page: Page, furnished: Furnished, batch: int) -> None:
+    page.goto(f"{furnished.url}/labeling/{batch}/review/")
+    page.wait_for_function("() => document.querySelector('[data-review-picture] img')?.naturalWidth > 0")
+    page.wait_for_load_state("networkidle")  # the faces ahead are there too
+
+
+def current(page: Page) -> int:
+    """The index of the face on the screen, whose picture must be there."""
+    index: int = page.evaluate(
+        "() => { const image = document.querySelector('[data-review-picture] img');"
+        " if (!image?.complete || !image.naturalWidth) throw new Error('the picture is not there yet');"
+        " return Number(document.querySelector('[data-review-stage]').dataset.index) }"
+    )
+    return index
+
+
+def answer(page: Page, key: str) -> int:
+    face = current(page)
+    page.keyboard.press(key)
+    page.wait_for_function(
+        "was => { const now = document.querySelector('[data-review-picture] img');"
+        " const index = document.querySelector('[data-review-stage]').dataset.index;"
+        " return index !== String(was) && now?.complete }",
+        arg=face,
+    )
+    return face
+
+
+def kept(furnished: Furnished, batch: int) -> dict[int, tuple[str, int | None]]:
+    sql = (
+        'SELECT p."index", c.verdict, c.label FROM labeling_correction c JOIN labeling_prediction p'
+        " ON p.id = c.prediction_id WHERE p.batch_id = ? ORDER BY c.id"
+    )
+    return {index: (verdict, label) for index, verdict, label in furnished.product.rows(sql, batch)}
+
+
+def test_sixty_answers_by_keyboard_survive_a_killed_browser(
+    reviewer: Page, signed_in: Page, furnished: Furnished, drawn_batch: tuple[int, int], tmp_path: Path
+) -> None:
+    batch, classes = drawn_batch
+    wanted: dict[int, tuple[str, int | None]] = {}
+    open_review(reviewer, furnished, batch)
+    for i in range(ANSWERS // 2):
+        key = i % classes
+        wanted[answer(reviewer, str(key + 1))] = ("label", key)
+    waits = durations(reviewer)
+    reviewer.locator("[data-review][data-waiting='0']").wait_for()  # a round trip after the last key
+    kill(tmp_path / "profile")
+    assert kept(furnished, batch) == wanted
+
+    open_review(signed_in, furnished, batch)
+    done = signed_in.locator("[data-review-done]")
+    assert done.inner_text() == str(ANSWERS // 2)
+    for i in range(ANSWERS // 2):
+        command, verdict = COMMANDS[i % len(COMMANDS)]
+        wanted[answer(signed_in, command)] = (verdict, None)
+    waits += durations(signed_in)
+    signed_in.wait_for_function(
+        "count => document.querySelector('[data-review-done]').textContent === count", arg=str(ANSWERS)
+    )
+    assert len(wanted) == ANSWERS, "no face came twice"
+    assert kept(furnished, batch) == wanted
+    assert len(waits) == ANSWERS
+    waits.sort()
+    p95 = waits[int(0.95 * len(waits))]
+    print(f"key to next face: median {statistics.median(waits):.1f} ms, p95 {p95:.1f} ms")
+
+
+def durations(page: Page) -> list[float]:
+    """Milliseconds from each key to the next face, by the page's own clock."""
+    page.wait_for_function(
+        "count => performance.getEntriesByName('key to next face').length === count", arg=ANSWERS // 2
+    )
+    found: list[float] = page.evaluate(
+        "() => performance.getEntriesByName('key to next face').map((entry) => entry.duration)"
+    )
+    return found
+
+
+def test_answers_given_without_a_connection_arrive_after_the_tab_was_closed(
+    signed_in: Page, furnished: Furnished, drawn_batch: tuple[int, int], console_errors: list[str]
+) -> None:
+    batch, _ = drawn_batch
+    open_review(signed_in, furnished, batch)
+    signed_in.context.set_offline(True)
+    wanted = {answer(signed_in, "2"): ("label", 1) for _ in range(5)}
+    undone = answer(signed_in, "3")
+    signed_in.keyboard.press("z")
+    assert current(signed_in) == undone
+    signed_in.locator("[data-review-sending]", has_text="7 answers wait").wait_for()
+    signed_in.close()
+    assert kept(furnished, batch) == {}
+    console_errors.clear()  # the lost connection, which is the point
+    # ... the same profile again, another day
+    context = signed_in.context
+    context.set_offline(False)
+    again = context.new_page()
+    open_review(again, furnished, batch)
+    wait_until(lambda: len(kept(furnished, batch)) == 6, 5, "every answer is there")
+    assert kept(furnished, batch) == wanted | {undone: ("", None)}
+
+
+def test_many_faces_are_selected_in_the_grid_and_set_and_taken_back_by_keys(
+    signed_in: Page, furnished: Furnished, drawn_batch: tuple[int, int]
+) -> None:
+    batch, _ = drawn_batch
+    signed_in.goto(f"{furnished.url}/labeling/{batch}/")
+    ticks = signed_in.locator("[data-select]")
+    ticks.nth(1).click()
+    ticks.nth(6).click(modifiers=["Shift"])
+    signed_in.keyboard.press("2")
+    signed_in.locator(".face-said").nth(5).wait_for()
+    assert kept(furnished, batch) == dict.fromkeys(range(1, 7), ("label", 1))
+    signed_in.keyboard.press("z")
+    signed_in.wait_for_function("() => !document.querySelector('.face-said')")
+    assert kept(furnished, batch) == dict.fromkeys(range(1, 7), ("", None))

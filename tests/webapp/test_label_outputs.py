@@ -1,0 +1,216 @@
+"""What leaves a batch: tables, class folders, and data sets that remember where each face came from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from PIL import Image
+
+from tests.webapp.work import do_next
+from webapp.accounts.models import User
+from webapp.datasets.models import Dataset, DatasetVersion
+from webapp.errors import RefusedError
+from webapp.jobs import services as jobs
+from webapp.jobs.models import Job
+from webapp.labeling import exports, making, review
+from webapp.labeling.models import LabelBatch, Prediction
+from webapp.registry.models import Model
+
+CLASSES = ["neutral", "happiness", "sadness"]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def data_folder(settings: Any, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path
+
+
+def picture(shade: int) -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((48, 48), 20 + shade).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture
+def pictures() -> list[bytes]:
+    return [picture(i) for i in range(8)]
+
+
+@pytest.fixture
+def batch(editor: User, pictures: list[bytes]) -> LabelBatch:
+    """Eight neutral faces with falling confidence, two of one photo; and a file that could not be read."""
+    model = Model.objects.create(owner=editor, name="=Starter", classes=CLASSES)
+    job = jobs.create(kind="predict", queue="cpu", owner=editor, title="Label")
+    Job.objects.filter(pk=job.pk).update(state=Job.State.FINISHED)
+    batch = LabelBatch.objects.create(owner=editor, name="Holiday", model=model, job=job)
+    batch.folder.mkdir(parents=True)
+    (batch.folder / "faces.pack").write_bytes(b"".join(pictures))
+    offset = 0
+    for i, data in enumerate(pictures):
+        sure = 0.99 - i / 20
+        Prediction.objects.create(
+            batch=batch, index=i, file="group/../=one.jpg" if i < 2 else f"{i}.jpg",
+            box=[1, 2, 30.5, 40] if i < 2 else None, probabilities=[sure, 1 - sure, 0.0], label=0,
+            confidence=sure, offset=offset, length=len(data),
+        )  # fmt: skip
+        offset += len(data)
+    Prediction.objects.create(batch=batch, index=8, file="notes.txt", error="not an image")
+    return batch
+
+
+@pytest.fixture
+def reviewed(batch: LabelBatch, editor: User) -> LabelBatch:
+    """Face 7 is a sad one, face 6 neutral as the model said, 5 no face, 4 unsure."""
+    answers = ((7, "label", 2), (6, "label", 0), (5, "not_a_face", None), (4, "unsure", None))
+    rows = [
+        review.parse(
+            {"key": f"00000000-0000-4000-8000-00000000000{i}", "index": i, "verdict": v, "label": label}, 3
+        )
+        for i, v, label in answers
+    ]
+    assert set(review.keep(batch, editor, rows).values()) == {"kept"}
+    return batch
+
+
+def downloaded(client: Client, name: str, batch: LabelBatch, **query: str) -> bytes:
+    answer = client.get(reverse(f"labeling:{name}", args=[batch.pk]), query)
+    assert answer.status_code == 200
+    return b"".join(answer.streaming_content)  # type: ignore[attr-defined]
+
+
+def test_tables_say_what_the_model_and_what_people_said_and_run_no_formula(
+    editor: User, client_of: Any, reviewed: LabelBatch
+) -> None:
+    client = client_of(editor)
+    table = list(csv.DictReader(io.StringIO(downloaded(client, "csv", reviewed).decode())))
+    lines = [json.loads(line) for line in downloaded(client, "jsonl", reviewed).decode().splitlines()]
+    assert len(table) == len(lines) == 9
+    assert [row["label"] for row in table] == [*["neutral"] * 4, "", "", "neutral", "sadness", ""]
+    assert [line["label"] or "" for line in lines] == [row["label"] for row in table]
+    assert (table[7]["class"], table[7]["corrected"], table[7]["reviewed_by"]) == (
+        "neutral",
+        "sadness",
+        "edith",
+    )
+    assert (table[5]["review"], table[5]["corrected"]) == ("not_a_face", "")
+    assert table[0]["box"] == "1 2 30.5 40"
+    assert table[0]["model"] == "'=Starter"
+    assert table[0]["model_version"] == f"model-{reviewed.model_id}"
+    assert lines[0]["probabilities"] == {"neutral": 0.99, "happiness": 1 - 0.99, "sadness": 0.0}
+    assert not any(cell.startswith(("=", "+", "-", "@")) for row in table for cell in row.values())
+
+
+def test_class_folders_hold_every_face_byte_for_byte_under_what_holds(
+    editor: User, client_of: Any, reviewed: LabelBatch, pictures: list[bytes]
+) -> None:
+    with zipfile.ZipFile(io.BytesIO(downloaded(client_of(editor), "zip", reviewed))) as archive:
+        assert archive.testzip() is None
+        inside = {name: archive.read(name) for name in archive.namelist()}
+    folders = [name.split("/")[0] for name in inside]
+    assert folders == [*["neutral"] * 4, "unsure", "not a face", "neutral", "sadness"]
+    assert list(inside.values()) == pictures
+    assert all(name.count("/") == 1 and ".." not in name and name.endswith(".png") for name in inside)
+    only = downloaded(client_of(editor), "zip", reviewed, reviewed="1")
+    assert len(zipfile.ZipFile(io.BytesIO(only)).namelist()) == 4
+
+
+def test_a_zip_is_made_in_pieces(pictures: list[bytes]) -> None:
+    pulled = []
+
+    def files() -> Any:
+        for i, data in enumerate(pictures):
+            pulled.append(i)
+            yield f"{i}.png", data
+
+    pieces = exports.zipped(files(), piece=len(pictures[0]))
+    assert next(pieces)
+    assert len(pulled) < len(pictures), "the first piece is out before the last face is read"
+
+
+@pytest.mark.parametrize(
+    ("with_confident", "taken"), [(False, {7: "sadness", 6: "neutral"}), (True, {0: "neutral", 1: "neutral"})]
+)
+def test_a_data_set_takes_reviewed_faces_or_the_confident_rest_too_and_tells_where_from(
+    editor: User, reviewed: LabelBatch, with_confident: bool, taken: dict[int, str]
+) -> None:
+    made = making.make_dataset(editor, reviewed, name="Ours", with_confident=with_confident, threshold=0.93)
+    assert do_next().state == "finished"
+    version = DatasetVersion.objects.get(pk=made.pk)
+    assert version.ready_at is not None
+    assert version.images == version.samples.count() == (4 if with_confident else 2)
+    told = [json.loads(line) for line in (version.folder / "provenance.jsonl").read_text().splitlines()]
+    by_name = {line["name"]: line for line in told}
+    labels = {}
+    for sample in version.samples.all():
+        origin = by_name.pop(sample.name)
+        assert sample.label is not None
+        assert version.classes[sample.label] == origin["label"]
+        labels[origin["index"]] = origin["label"]
+        assert origin["label_by"] == ("edith" if origin["index"] > 4 else "model")
+        assert sample.group == (origin["file"] if origin["box"] else "")
+    assert not by_name
+    assert labels.items() >= taken.items()
+    assert version.report["made_of"]["batch"] == reviewed.pk
+    assert not (jobs.folder_of(version.import_job.job) / "faces.zip").exists()
+
+
+def test_a_further_version_leaves_the_earlier_one_as_it_was(
+    editor: User, client_of: Any, reviewed: LabelBatch
+) -> None:
+    client = client_of(editor)
+    url = reverse("labeling:make_dataset", args=[reviewed.pk])
+    assert client.post(url, {"name": "Ours"}).status_code == 302
+    do_next()
+    dataset = Dataset.objects.get()
+    before = dataset.versions.get(number=1).fingerprint
+    key = "00000000-0000-4000-8000-000000000009"
+    review.keep(reviewed, editor, [review.parse({"key": key, "index": 3, "verdict": "label", "label": 1}, 3)])
+    answer = client.post(url, {"dataset": dataset.pk})
+    assert answer.headers["Location"] == reverse("datasets:version", args=[dataset.pk, 2])
+    do_next()
+    first, second = dataset.versions.order_by("number")
+    assert (first.images, second.images) == (2, 3)
+    assert first.fingerprint == before != second.fingerprint
+    page = client.get(reverse("labeling:batch", args=[reviewed.pk])).content.decode()
+    assert f"?version={second.pk}&amp;start_from=model:{reviewed.model_id}" in page
+    form = client.get(
+        reverse("experiments:new_run"), {"version": second.pk, "start_from": f"model:{reviewed.model_id}"}
+    ).content.decode()
+    assert f'value="model:{reviewed.model_id}" selected' in form
+
+
+def test_a_making_that_was_killed_goes_on_with_the_labels_it_began_with(
+    editor: User, reviewed: LabelBatch
+) -> None:
+    making.make_dataset(editor, reviewed)
+    job = jobs.claim("cpu", "a worker")
+    assert job is not None
+    source = Path(making.prepare(job).source)
+    began_with = source.read_bytes()
+    Prediction.objects.filter(index=6).update(corrected=1)
+    making.prepare(job)
+    assert source.read_bytes() == began_with
+
+
+def test_data_sets_are_refused_where_they_would_be_empty_or_show_what_is_private(
+    editor: User, batch: LabelBatch
+) -> None:
+    with pytest.raises(RefusedError, match="No face was reviewed"):
+        making.make_dataset(editor, batch)
+    shared = Dataset.objects.create(owner=editor, name="Shared")
+    batch.private = True
+    batch.save()
+    with pytest.raises(RefusedError, match="private"):
+        making.make_dataset(editor, batch, dataset=shared, with_confident=True)
+    assert making.make_dataset(editor, batch, with_confident=True).dataset.private
+    stranger = User.objects.create_user("otto", password="a long pass phrase", role="editor")
+    with pytest.raises(RefusedError, match="Only"):
+        making.make_dataset(stranger, batch, dataset=shared, with_confident=True)

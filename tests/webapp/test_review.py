@@ -1,0 +1,198 @@
+"""Reviewing a batch: who is handed which face, what is kept of what people say, what the figures mean."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from webapp.accounts.models import User
+from webapp.jobs import services as jobs
+from webapp.labeling import review
+from webapp.labeling.estimate import wilson
+from webapp.labeling.models import Correction, LabelBatch, Prediction
+from webapp.registry.models import Model
+
+CLASSES = ["neutral", "happiness", "sadness"]
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def batch(editor: User) -> LabelBatch:
+    """Thirty faces, the last of them the least sure; and a file that could not be read."""
+    model = Model.objects.create(owner=editor, name="Starter", classes=CLASSES)
+    job = jobs.create(kind="predict", queue="cpu", owner=editor, title="Label")
+    batch = LabelBatch.objects.create(owner=editor, name="Holiday", model=model, job=job)
+    for i in range(30):
+        sure = 0.9 - i / 100
+        Prediction.objects.create(
+            batch=batch, index=i, file=f"{29 - i:02}.png", probabilities=[sure, 1 - sure, 0.0], label=0,
+            confidence=sure, offset=0, length=1,
+        )  # fmt: skip
+    Prediction.objects.create(batch=batch, index=30, file="notes.txt", error="not an image")
+    return batch
+
+
+def say(client: Client, batch: LabelBatch, *rows: dict[str, Any]) -> dict[str, Any]:
+    url = reverse("labeling:say", args=[batch.pk])
+    answer = client.post(url, {"rows": list(rows)}, content_type="application/json")
+    assert answer.status_code == 200
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def ask(client: Client, batch: LabelBatch, page: str, count: int = 10, **more: Any) -> dict[str, Any]:
+    url = reverse("labeling:next_faces", args=[batch.pk])
+    answer = client.post(url, {"page": page, "count": count} | more, content_type="application/json")
+    assert answer.status_code == 200
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def indexes(told: dict[str, Any]) -> list[int]:
+    return [face["index"] for face in told["faces"]]
+
+
+def row(index: int, label: int | None = 1, verdict: str = "label") -> dict[str, Any]:
+    return {"key": str(uuid.uuid4()), "index": index, "verdict": verdict, "label": label}
+
+
+def test_two_reviewers_and_two_tabs_are_never_handed_the_same_face(
+    editor: User, administrator: User, client_of: Any, batch: LabelBatch
+) -> None:
+    mine, theirs = client_of(editor), client_of(administrator)
+    first = indexes(ask(mine, batch, "a"))
+    assert first == list(range(29, 19, -1)), "the least confident come first"
+    second, third = indexes(ask(mine, batch, "b")), indexes(ask(theirs, batch, "a"))
+    assert len({*first, *second, *third}) == 30
+    assert indexes(ask(theirs, batch, "c")) == []
+    assert indexes(ask(mine, batch, "a")) == first, "a page that was reloaded goes on with its faces"
+
+
+def test_a_face_whose_loan_ran_out_goes_to_somebody_else(
+    editor: User, administrator: User, client_of: Any, batch: LabelBatch
+) -> None:
+    mine, theirs = client_of(editor), client_of(administrator)
+    held = indexes(ask(mine, batch, "a", 2))
+    assert ask(mine, batch, "a", 0, holding=held)["kept"] == sorted(held)
+    Prediction.objects.filter(index__in=held).update(leased_until=timezone.now() - review.LEASE)
+    assert indexes(ask(theirs, batch, "b", 2)) == held
+    assert ask(mine, batch, "a", 0, holding=held)["kept"] == []
+
+
+def test_orders_and_what_is_left(editor: User, client_of: Any, batch: LabelBatch) -> None:
+    client = client_of(editor)
+    assert indexes(ask(client, batch, "a", 3, order="file")) == [29, 28, 27]
+    drawn = list(batch.predictions.filter(label=0).order_by("draw", "index").values_list("index", flat=True))
+    assert indexes(ask(client, batch, "b", 24, order="random")) == [i for i in drawn if i < 27][:24]
+    say(client, batch, row(0), row(1, None, "skipped"), row(2, None, "unsure"), row(3, None, "not_a_face"))
+    Prediction.objects.update(leased_until=None)
+    assert not {0, 1, 2, 3} & set(indexes(ask(client, batch, "c", 24, order="file")))
+
+
+def test_an_answer_that_is_sent_twice_is_kept_once_with_who_and_when(
+    editor: User, client_of: Any, batch: LabelBatch
+) -> None:
+    sent = row(4) | {"said_at": "2020-01-02T03:04:05Z"}
+    client = client_of(editor)
+    assert say(client, batch, sent)["fates"] == {sent["key"]: "kept"}
+    assert say(client, batch, sent, sent)["fates"] == {sent["key"]: "kept"}
+    kept = Correction.objects.get()
+    assert (kept.by, kept.label, kept.said_at.year) == (editor, 1, 2020)
+    late = row(5) | {"said_at": "2999-01-01T00:00:00Z"}
+    say(client, batch, late)
+    assert Correction.objects.get(key=late["key"]).said_at <= timezone.now(), "no clock runs ahead of ours"
+
+
+def test_the_latest_holds_and_undo_is_a_row_that_restores_what_held(
+    editor: User, client_of: Any, batch: LabelBatch
+) -> None:
+    client = client_of(editor)
+    first, second = row(7, 1), row(7, 2)
+    say(client, batch, first, second)
+
+    def holds() -> tuple[str, int | None]:
+        face = batch.predictions.get(index=7)
+        return face.verdict, face.corrected
+
+    assert holds() == ("label", 2)
+    for undone, left in ((second, ("label", 1)), (first, ("", None))):
+        say(client, batch, {"key": str(uuid.uuid4()), "index": 7, "undoes": undone["key"]})
+        assert holds() == left
+    assert Correction.objects.count() == 4
+    assert batch.predictions.get(index=7).reviewed_by is None
+
+
+def test_undo_never_takes_back_what_somebody_else_said(
+    editor: User, administrator: User, client_of: Any, batch: LabelBatch
+) -> None:
+    mine, theirs = row(7, 1), row(7, 2)
+    say(client_of(editor), batch, mine)
+    say(client_of(administrator), batch, theirs)
+    undo = {"key": str(uuid.uuid4()), "index": 7, "undoes": mine["key"]}
+    assert say(client_of(editor), batch, undo)["fates"][undo["key"]] == "overtaken"
+    early = {"key": str(uuid.uuid4()), "index": 7, "undoes": str(uuid.uuid4())}
+    assert say(client_of(editor), batch, early)["fates"][early["key"]] == "early"
+    assert batch.predictions.get(index=7).corrected == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"index": 99}, {"index": 30}, {"index": -1}, {"index": "0"}, {"label": 3}, {"label": None},
+        {"label": True}, {"verdict": ""}, {"verdict": "boss"}, {"key": "no"}, {"verdict": "unsure"},
+        {"said_at": "2020-01-01T00:00:00"},
+    ],
+)  # fmt: skip
+def test_what_no_page_of_ours_says_is_not_kept(
+    wrong: dict[str, Any], editor: User, client_of: Any, batch: LabelBatch
+) -> None:
+    sent = row(0) | wrong
+    good = row(1)
+    fates = say(client_of(editor), batch, sent, good)["fates"]
+    assert fates == {str(sent["key"]): "gone", good["key"]: "kept"}
+    assert Correction.objects.count() == 1
+
+
+def test_accuracy_comes_from_the_gapless_beginning_of_the_random_order_alone(
+    editor: User, client_of: Any, batch: LabelBatch
+) -> None:
+    client = client_of(editor)
+    drawn = list(batch.predictions.filter(label=0).order_by("draw").values_list("index", flat=True))
+    told = say(client, batch, *(row(i, 1) for i in drawn[10:]))
+    assert told["standing"]["accuracy"] is None, "hand-picked faces say nothing of the rest"
+    answers = [row(i, 0) for i in drawn[:6]] + [row(drawn[6], 2), row(drawn[7], None, "unsure")]
+    estimate = say(client, batch, *answers)["standing"]["accuracy"]
+    assert estimate["of"] == 7
+    assert estimate["share"] == pytest.approx(6 / 7)
+    assert told["standing"]["changed"] == 20
+
+
+def test_wilson_intervals_agree_with_published_ones() -> None:
+    for right, of, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611)):
+        found = wilson(right, of)  # Newcombe, Statistics in Medicine 17, 1998, table I, method 3
+        assert found is not None
+        assert [found.low, found.high] == pytest.approx([low, high], abs=1e-4)
+    assert wilson(0, 0) is None
+
+
+def test_the_pages_show_what_was_said_and_filter_by_it(
+    editor: User, client_of: Any, batch: LabelBatch
+) -> None:
+    client = client_of(editor)
+    say(client, batch, row(0, 0), row(1, 2), row(2, None, "unsure"))
+    url = reverse("labeling:faces", args=[batch.pk])
+
+    def shown(query: str) -> list[int]:
+        return [item["row"].index for item in client.get(f"{url}?{query}").context["shown"]]
+
+    assert shown("review=reviewed") == [0, 1, 2]
+    assert shown("review=changed") == [1]
+    assert shown("review=unsure") == [2]
+    assert shown("review=open") == list(range(3, 30))
+    page = client.get(reverse("labeling:review", args=[batch.pk])).content.decode()
+    assert all(f'data-label="{i}"' in page for i in range(len(CLASSES)))

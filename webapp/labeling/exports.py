@@ -1,0 +1,203 @@
+"""What leaves a batch: CSV, JSON lines, and class folders in a zip; all made while they are sent."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from django.http import HttpRequest, StreamingHttpResponse
+from django.utils.text import slugify
+from django.views.decorators.http import require_GET
+
+from mmfrm.spreadsheet import safe_cell
+from webapp import packs
+from webapp.accounts.permissions import get_visible
+from webapp.labeling import selectors
+from webapp.labeling.models import LabelBatch, Prediction, Verdict
+from webapp.streams import StreamedRows
+
+ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+LINES = 500  # in one piece of a stream
+
+
+@require_GET
+def labels_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """One row a face: every probability, and what people said of it."""
+    batch = _batch(request, pk)
+    return _download(batch, "csv", "text/csv; charset=utf-8", _joined(_csv_lines(batch)))
+
+
+@require_GET
+def labels_jsonl(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """The same as JSON, an object a line, figures in full."""
+    batch = _batch(request, pk)
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in _objects(batch))
+    return _download(batch, "jsonl", "application/jsonl; charset=utf-8", _joined(lines))
+
+
+@require_GET
+def folders_zip(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """Faces in a folder for each class, by what holds now; ?reviewed=1 for those that people judged."""
+    batch = _batch(request, pk)
+    rows = batch.predictions.filter(offset__isnull=False)
+    if request.GET.get("reviewed"):
+        rows = rows.exclude(verdict=Verdict.NOTHING)
+    return _download(batch, "zip", "application/zip", zipped(_files(batch, selectors.in_pieces(batch, rows))))
+
+
+def _batch(request: HttpRequest, pk: int) -> LabelBatch:
+    return get_visible(LabelBatch.objects.select_related("model"), request.user, pk=pk)
+
+
+def _download(
+    batch: LabelBatch, ending: str, content_type: str, pieces: Iterable[str | bytes]
+) -> StreamingHttpResponse:
+    response = StreamedRows(pieces, content_type=content_type)
+    name = f"{slugify(batch.name) or 'labels'}.{ending}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _joined(lines: Iterator[str]) -> Iterator[str]:
+    piece: list[str] = []
+    for line in lines:
+        piece.append(line)
+        if len(piece) == LINES:
+            yield "".join(piece)
+            piece = []
+    yield "".join(piece)
+
+
+# --- rows ------------------------------------------------------------------------------------------
+
+
+class _Echo:
+    def write(self, line: str) -> str:
+        return line
+
+
+def _csv_lines(batch: LabelBatch) -> Iterator[str]:
+    writer = csv.writer(_Echo(), lineterminator="\n")
+    for cells in csv_rows(batch):
+        yield writer.writerow([safe_cell(cell) for cell in cells])
+
+
+def csv_rows(batch: LabelBatch) -> Iterator[list[str]]:
+    """Cells, the header first. `label` is what holds: the person's class, else the model's."""
+    classes: list[str] = batch.model.classes
+    yield [
+        "file", "box", "class", "confidence", *(f"p_{name}" for name in classes), "label", "corrected",
+        "review", "reviewed_by", "reviewed_at", "error", "model", "model_version",
+    ]  # fmt: skip
+    for row in selectors.in_pieces(batch):
+        final = selectors.final_label(row)
+        box = "" if row.box is None else " ".join(f"{edge:g}" for edge in row.box)
+        if row.label is None or row.probabilities is None or row.confidence is None:
+            answer = ["", "", *("" for _ in classes)]
+        else:
+            answer = [classes[row.label], f"{row.confidence:.6f}", *(f"{p:.6f}" for p in row.probabilities)]
+        yield [
+            row.file,
+            box,
+            *answer,
+            "" if final is None else classes[final],
+            "" if row.corrected is None else classes[row.corrected],
+            row.verdict,
+            "" if row.reviewed_by is None else str(row.reviewed_by),
+            "" if row.reviewed_at is None else row.reviewed_at.isoformat(timespec="seconds"),
+            row.error,
+            batch.model.name,
+            model_version(batch),
+        ]
+
+
+def model_version(batch: LabelBatch) -> str:
+    """Names the weights beyond doubt: models never change, so their key does."""
+    return f"model-{batch.model_id}"
+
+
+def _objects(batch: LabelBatch) -> Iterator[dict[str, Any]]:
+    classes: list[str] = batch.model.classes
+    model = {"name": batch.model.name, "version": model_version(batch)}
+    for row in selectors.in_pieces(batch):
+        final = selectors.final_label(row)
+        yield {
+            "index": row.index,
+            "file": row.file,
+            "box": row.box,
+            "class": None if row.label is None else classes[row.label],
+            "confidence": row.confidence,
+            "probabilities": row.probabilities and dict(zip(classes, row.probabilities, strict=True)),
+            "label": None if final is None else classes[final],
+            "corrected": None if row.corrected is None else classes[row.corrected],
+            "review": row.verdict or None,
+            "reviewed_by": None if row.reviewed_by is None else str(row.reviewed_by),
+            "reviewed_at": None if row.reviewed_at is None else row.reviewed_at.isoformat(),
+            "error": row.error or None,
+            "model": model,
+        }
+
+
+# --- class folders -----------------------------------------------------------------------------------
+
+
+def _files(batch: LabelBatch, rows: Iterable[Prediction]) -> Iterator[tuple[str, bytes]]:
+    classes: list[str] = batch.model.classes
+    for row in rows:
+        if row.offset is None or row.length is None:
+            continue
+        final = selectors.final_label(row)
+        folder = row.get_verdict_display().lower() if final is None else classes[final]
+        data = packs.read(batch.folder / "faces.pack", row.offset, row.length)
+        yield f"{_plain(folder)}/{file_name(row, data)}", data
+
+
+def file_name(row: Prediction, data: bytes) -> str:
+    """A name of its own for each face: its number, its photo's name, and an ending that tells the truth."""
+    stem = PurePosixPath(row.file.replace("\\", "/")).stem
+    return f"{row.index:06} {_plain(stem)[:80]}{ENDINGS.get(packs.content_type(data), '')}"
+
+
+def _plain(text: str) -> str:
+    """Without what a file system, or whoever unpacks, could take for a path."""
+    return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .") or "_"
+
+
+class _Sink:
+    """A file that cannot be read or sought: what was written since is taken out by `take`."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self.pieces.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def take(self) -> bytes:
+        data = b"".join(self.pieces)
+        self.pieces.clear()
+        return data
+
+
+def zipped(files: Iterable[tuple[str, bytes]], piece: int = 2**18) -> Iterator[bytes]:
+    """A zip of named files, a piece at a time; pictures are not compressed again."""
+    sink = _Sink()
+    waiting = 0
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
+        for name, data in files:
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
+            waiting += len(data)
+            if waiting >= piece:
+                yield sink.take()
+                waiting = 0
+    yield sink.take()

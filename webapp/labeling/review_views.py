@@ -1,0 +1,137 @@
+"""The review page, and what it asks for and says while somebody works."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from webapp.accounts.permissions import get_visible, may_label, require
+from webapp.accounts.request import user_of
+from webapp.labeling import review
+from webapp.labeling.models import LabelBatch, Prediction, Verdict
+
+KEYS = "1234567890qwertyiopdfghjk"  # one a class; the letters of the other commands are left out
+COMMANDS = (
+    ("n", Verdict.NOT_A_FACE, "Not a face", "face-id-error"),
+    ("u", Verdict.UNSURE, "Unsure", "question-mark"),
+    ("s", Verdict.SKIPPED, "Skip", "player-skip-forward"),
+)
+
+
+@require_GET
+def page(request: HttpRequest, pk: int) -> HttpResponse:
+    """Review a batch by keyboard."""
+    batch = _batch(request, pk)
+    order = request.GET.get("order", "unsure")
+    context = {
+        "batch": batch,
+        "keys": keys(batch),
+        "commands": COMMANDS,
+        "orders": review.ORDERS,
+        "order": order if order in review.ORDERS else "unsure",
+        "settings": page_settings(request, batch),
+        "standing": review.standing(batch),
+    }
+    return render(request, "labeling/review.html", context)
+
+
+@require_POST
+def next_faces(request: HttpRequest, pk: int) -> JsonResponse:
+    """Lend further faces to a page, and renew what it holds."""
+    batch = _batch(request, pk)
+    asked = _body(request)
+    holding = asked.get("holding", [])
+    order, count = asked.get("order", "unsure"), asked.get("count", 0)
+    is_sound = isinstance(holding, list) and all(isinstance(i, int) for i in holding)
+    if not is_sound or order not in review.ORDERS or not isinstance(count, int):
+        raise BadRequest("Not what the review page asks.")
+    faces, kept = review.hand_out(
+        batch,
+        user_of(request),
+        page=str(asked.get("page", "")),
+        order=order,
+        count=max(0, min(count, review.MOST_FACES)),
+        holding=holding[: review.MOST_ROWS],
+    )
+    return JsonResponse({"faces": [_face(batch, row) for row in faces], "kept": kept} | _standing(batch))
+
+
+@require_POST
+def say(request: HttpRequest, pk: int) -> JsonResponse:
+    """Keep what somebody said of faces; answers the fate of every row by its key."""
+    batch = _batch(request, pk)
+    rows = _body(request).get("rows", [])
+    if not isinstance(rows, list) or len(rows) > review.MOST_ROWS:
+        raise BadRequest("Too many rows at once.")
+    fates: dict[str, str] = {}
+    said = []
+    for row in rows:
+        try:
+            said.append(review.parse(row, len(batch.model.classes)))
+        except (ValueError, AttributeError):
+            key = row.get("key", "") if isinstance(row, dict) else ""
+            fates[str(key)] = "gone"  # no page of ours says this; sending it again would not help
+    fates |= {str(key): fate for key, fate in review.keep(batch, user_of(request), said).items()}
+    return JsonResponse({"fates": fates} | _standing(batch))
+
+
+def keys(batch: LabelBatch) -> list[tuple[str, int, str]]:
+    """Key, label and name of each class; a class beyond the keys has none and is clicked."""
+    classes: list[str] = batch.model.classes
+    return [(KEYS[i] if i < len(KEYS) else "", i, name) for i, name in enumerate(classes)]
+
+
+def page_settings(request: HttpRequest, batch: LabelBatch) -> dict[str, Any]:
+    """What the scripts of a page that corrects labels need to know."""
+    return {
+        "batch": batch.pk,
+        "user": user_of(request).pk,
+        "next": reverse("labeling:next_faces", args=[batch.pk]),
+        "say": reverse("labeling:say", args=[batch.pk]),
+        "classes": batch.model.classes,
+    }
+
+
+def _batch(request: HttpRequest, pk: int) -> LabelBatch:
+    rows = LabelBatch.objects.select_related("model", "job", "owner")
+    batch = get_visible(rows, request.user, pk=pk)
+    require(may_label(request.user, batch), "Viewers cannot correct labels. Ask for the editor role.")
+    return batch
+
+
+def _body(request: HttpRequest) -> dict[str, Any]:
+    if request.content_type != "application/json":
+        raise BadRequest("Not JSON.")
+    try:
+        data = json.loads(request.body or b"{}")
+    except ValueError as error:
+        raise BadRequest("Not JSON.") from error
+    if not isinstance(data, dict):
+        raise BadRequest("Not an object.")
+    return data
+
+
+def _face(batch: LabelBatch, row: Prediction) -> dict[str, Any]:
+    return {
+        "index": row.index,
+        "file": row.file,
+        "url": reverse("labeling:face", args=[batch.pk, row.index]),
+        "label": row.label,
+        "probabilities": row.probabilities,
+    }
+
+
+def _standing(batch: LabelBatch) -> dict[str, Any]:
+    now = review.standing(batch)
+    estimate = now.accuracy
+    accuracy = None
+    if estimate is not None:
+        accuracy = {"share": estimate.share, "low": estimate.low, "high": estimate.high, "of": estimate.of}
+    figures = {"faces": now.faces, "reviewed": now.reviewed, "changed": now.changed, "accuracy": accuracy}
+    return {"standing": figures}
