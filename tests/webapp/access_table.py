@@ -112,6 +112,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "datasets:version": (get(SEES, pk="dataset", number="number"),),
     "datasets:refusals": (get(SEES, pk="dataset", number="number"),),
     "datasets:refusals_csv": (get(SEES, pk="dataset", number="number"),),
+    "datasets:download": (get(SEES, pk="dataset", number="number", layout="layout"),),
     "datasets:edit_faces": (post(CHANGES, pk="dataset", number="number"),),
     "datasets:undo": (post(CHANGES, pk="dataset", number="number"),),
     "datasets:make_version": (post(CHANGES, pk="dataset", number="number"),),

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from mmfrm.spreadsheet import safe_cell
 from webapp.accounts.permissions import get_editable, may_create, may_edit, require
 from webapp.accounts.request import user_of
-from webapp.datasets import browsing, report, revising, selectors, services
+from webapp.datasets import browsing, exporting, report, revising, selectors, services
 from webapp.datasets.forms import EditForm, ImportForm, RetryForm
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.errors import RefusedError
@@ -104,6 +104,7 @@ def _overview(request: HttpRequest, version: DatasetVersion) -> dict[str, Any]:
         "flags": report.flags(version),
         "verdicts": report.verdicts(version),
         "faces": [(s, browsing.label_of(version, s)) for s in browsing.evenly(version)],
+        "offers": exporting.offers(version),
         "remedies": revising.remedies(version),
         "seconds": selectors.seconds_taken(version),
         "runs": selectors.runs(user_of(request), version),
