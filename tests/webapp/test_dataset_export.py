@@ -47,7 +47,7 @@ def class_folders() -> dict[str, bytes]:
 def ferplus() -> dict[str, bytes]:
     """Votes for all but one image; some without a majority."""
     draw = random.Random(4)
-    files, lines = {}, [",".join(["Usage", "Image name", *FERPLUS, "unknown", "NF"])]
+    files, lines = dict[str, bytes](), [",".join(["Usage", "Image name", *FERPLUS, "unknown", "NF"])]
     for folder, usage in (("FER2013Train", "Training"), ("FER2013Valid", "PublicTest"),
                           ("FER2013Test", "PrivateTest")):  # fmt: skip
         for i in range(12):
