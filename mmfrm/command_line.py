@@ -29,6 +29,7 @@ EXAMPLES = {
     "bench": "python -m mmfrm bench --out bench",
     "import": "python -m mmfrm import ferplus.zip --out data/ferplus",
     "draw": "python -m mmfrm draw --count 3000 --out data/drawn",
+    "revise": "python -m mmfrm revise data/ferplus --leave-out-leaks --out data/ferplus-2",
 }
 POSITIONAL = ("source",)  # fields given without a flag
 
@@ -92,6 +93,8 @@ def _add_option(command: argparse.ArgumentParser, field: dataclasses.Field[Any],
     if field.name == "mapping":
         command.add_argument("--map", dest="mapping", action="append", metavar="FROM=TO", help=text)
         return
+    if typing.get_origin(hint) is not None:
+        return  # what is said sample by sample stands in job.json
     options: dict[str, Any] = {"dest": field.name, "help": text, "default": argparse.SUPPRESS}
     if hint is bool:
         options["action"] = argparse.BooleanOptionalAction

@@ -141,6 +141,29 @@ class DrawJob(Job):
     seed: int = setting(0, "Seed", "The same seed draws the same faces.", low=0, high=2**31 - 1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReviseJob(Job):
+    """Make a new version of a native data set at `out`, which shares the pixels of the old one."""
+
+    source: str = required("Old version", "A native data-set folder.")
+    out: str = required("Data-set folder", "Where the new version is made; keep it beside the old one.")
+    exclude: list[int] = setting(list, "Exclude", "Indices of samples to leave out.")  # noqa: RUF009
+    relabel: dict[str, str] = setting(  # noqa: RUF009
+        dict, "Relabel", "Index of a sample to its class; empty: no label. Takes the place of votes."
+    )
+    tags: dict[str, str] = setting(dict, "Tags", "Index of a sample to tags, by spaces.")  # noqa: RUF009
+    leave_out_leaks: bool = setting(
+        False, "Leave out leaking images", "Training images whose duplicate is held out."
+    )
+    leave_out_near_constant: bool = setting(
+        False, "Leave out near-constant images", "Images that show next to nothing."
+    )
+    carve: float = setting(
+        0.0, "Carve", "Share of images for each split that is missing; 0: none.", low=0.0, high=0.5
+    )
+    seed: int = setting(0, "Seed", "Draws the carved splits.", low=0, high=2**31 - 1)
+
+
 JOBS: Mapping[str, type[Job]] = {
     "train": TrainJob,
     "evaluate": EvaluateJob,
@@ -150,6 +173,7 @@ JOBS: Mapping[str, type[Job]] = {
     "bench": BenchJob,
     "import": ImportJob,
     "draw": DrawJob,
+    "revise": ReviseJob,
 }
 
 

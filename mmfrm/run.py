@@ -39,6 +39,7 @@ WORK = {
     "bench": "mmfrm.bench:bench",
     "import": "mmfrm.data.ingest:ingest",
     "draw": "mmfrm.data.drawn:draw",
+    "revise": "mmfrm.data.revise:revise",
 }
 
 LOCK_PATIENCE = 30.0  # seconds to wait for a predecessor that is just ending

@@ -151,7 +151,8 @@ def _row(cells: list[str], columns: _Columns, named_split: str | None) -> _Row |
         return cells[at] if at is not None and at < len(cells) else ""
 
     try:
-        votes = [int(float(cell(i) or 0)) for i in columns.votes] or None
+        given = any(cell(i) for i in columns.votes)
+        votes = [int(float(cell(i) or 0)) for i in columns.votes] if given else None
     except (ValueError, OverflowError):
         return None
     if votes is not None and not all(0 <= n <= 10**6 for n in votes):
@@ -165,13 +166,22 @@ def _row(cells: list[str], columns: _Columns, named_split: str | None) -> _Row |
 
 
 def _labels(table: _Table) -> tuple[list[str], list[int | None]]:
-    """Class names, and an index for each row found. Votes decide where there are any."""
+    """Class names, and an index for each row found. Votes decide; a row without votes takes its label."""
     if table.vote_names is not None:
         columns = class_columns(table.vote_names)
         width = len(table.vote_names)
         votes = np.array([row.votes or [0] * width for row, _ in table.found], np.int64)
         labels = label_votes(votes, columns, "majority").labels.tolist()
-        return [table.vote_names[i] for i in columns], [None if x == DROPPED else x for x in labels]
+        classes = [table.vote_names[i] for i in columns]
+        by_hand = {name: i for i, name in enumerate(classes)}
+        return classes, [
+            by_hand.get(canonical(row.label) or row.label)
+            if row.votes is None
+            else None
+            if x == DROPPED
+            else x
+            for (row, _), x in zip(table.found, labels, strict=True)
+        ]
     names = [canonical(row.label) or row.label for row, _ in table.found]
     classes = list(ordered([name for name in names if name and name not in NOT_AN_EXPRESSION]))
     at = {name: i for i, name in enumerate(classes)}

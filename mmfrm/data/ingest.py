@@ -40,7 +40,7 @@ from mmfrm.failures import JobError
 from mmfrm.jobs import ImportJob
 from mmfrm.progress import Meter
 
-VERSION = 1  # raised when the same source gives another data set
+VERSION = 2  # raised when the same source gives another data set
 TABLES = (".csv", ".tsv")
 CHUNK_ITEMS = 128
 CHUNK_BYTES = 16 * 2**20

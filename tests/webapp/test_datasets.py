@@ -240,7 +240,7 @@ def test_the_address_says_which_page_is_shown(
 ) -> None:
     client = client_of(editor)
     answer = client.get(address("faces", version), {"page": 2})
-    indices = [sample.index for sample, _ in answer.context["faces"]]
+    indices = [sample.index for sample, *_ in answer.context["faces"]]
     assert indices == list(range(browsing.FACES_A_PAGE, version.images))
     assert "?page=1" in answer.content.decode()
     assert client.get(address("faces", version), {"page": "99"}).context["page"].number == 2

@@ -39,6 +39,7 @@ class World:
     person: int
     invitation: int
     invitation_token: str
+    layout: str = "folders"
     no_token: str = "x" * 43
 
 

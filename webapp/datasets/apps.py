@@ -6,10 +6,14 @@ class DatasetsConfig(AppConfig):
 
     def ready(self) -> None:
         """Make imports and drawings known."""
-        from webapp.datasets import importing
+        from webapp.datasets import importing, revising
         from webapp.jobs import kinds
 
-        for name, prepare in (("import", importing.prepare_import), ("draw", importing.prepare_drawing)):
+        for name, prepare in (
+            ("import", importing.prepare_import),
+            ("draw", importing.prepare_drawing),
+            ("revise", revising.prepare),
+        ):
             kinds.register(
                 kinds.Kind(
                     name=name,

@@ -10,9 +10,10 @@ from django.views.decorators.http import require_GET
 from webapp import packs
 from webapp.accounts.permissions import visible
 from webapp.accounts.request import user_of
-from webapp.datasets import browsing, report, selectors
+from webapp.datasets import browsing, report, revising, selectors
 from webapp.datasets.browsing import FaceFilter
-from webapp.datasets.models import Sample
+from webapp.datasets.models import DatasetVersion, Sample
+from webapp.datasets.revising import Pending
 from webapp.datasets.views import frame
 
 
@@ -20,19 +21,37 @@ from webapp.datasets.views import frame
 def faces(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """The grid; for htmx, its faces alone."""
     version = selectors.version_of(user_of(request), pk, number)
+    partial = request.headers.get("HX-Request") and not request.headers.get("HX-History-Restore-Request")
+    response = grid(request, version, partial=bool(partial))
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+def grid(request: HttpRequest, version: DatasetVersion, *, partial: bool) -> HttpResponse:
+    """A page of faces by the filters of the address, with the changes that wait."""
     filters = FaceFilter.of(request.GET)
+    waiting = revising.pending(version, user_of(request))
     page, samples = browsing.faces(version, filters, request.GET.get("page"))
     context = frame(request, version, "faces") | {
         "filters": filters,
         "page": page,
-        "faces": [(s, browsing.label_of(version, s)) for s in samples],
+        "faces": [_as_shown(version, s, waiting) for s in samples],
+        "pending": waiting,
         "flags": report.flags(version),
         "table": report.class_table(version),
     }
-    partial = request.headers.get("HX-Request") and not request.headers.get("HX-History-Restore-Request")
-    response = render(request, "datasets/_faces.html" if partial else "datasets/faces.html", context)
-    patch_vary_headers(response, ["HX-Request"])
-    return response
+    return render(request, "datasets/_faces.html" if partial else "datasets/faces.html", context)
+
+
+def _as_shown(version: DatasetVersion, sample: Sample, waiting: Pending) -> tuple[Sample, str, str]:
+    """A face, its label, and what waits to be changed of it, in words."""
+    said = []
+    if sample.index in waiting.excluded:
+        said.append("left out")
+    if sample.index in waiting.relabelled:
+        said.append(f"→ {waiting.relabelled[sample.index] or 'no label'}")
+    said += [f"+ {tag}" for tag in waiting.tagged.get(sample.index, [])]
+    return sample, browsing.label_of(version, sample), ", ".join(said)
 
 
 @require_GET

@@ -32,7 +32,10 @@ def subject(job: Job) -> Dataset:
 
 def url(job: Job) -> str:
     """The page that shows it."""
-    return reverse("datasets:dataset", args=[job.dataset_import.version.dataset_id])
+    version = job.dataset_import.version
+    if version.parent_id is not None:
+        return reverse("datasets:version", args=[version.dataset_id, version.number])
+    return reverse("datasets:dataset", args=[version.dataset_id])
 
 
 def prepare_import(job: Job) -> JobFile:

@@ -34,6 +34,10 @@ class DatasetVersion(models.Model):
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
     note = models.CharField(max_length=300, blank=True)  # what changed
+    why = models.CharField(max_length=500, blank=True)  # in the words of whoever made it
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="children"
+    )
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     ready_at = models.DateTimeField(null=True, blank=True)
@@ -70,6 +74,28 @@ class DatasetImport(models.Model):
 
     def __str__(self) -> str:
         return f"Import of {self.version}"
+
+
+class Edit(models.Model):
+    """What somebody wants changed in the next version: one act on many faces. Undone by deleting it."""
+
+    class Action(models.TextChoices):
+        EXCLUDE = "exclude", "Leave out"
+        RELABEL = "relabel", "Relabel"
+        TAG = "tag", "Tag"
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="edits")
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    action = models.CharField(max_length=8, choices=Action.choices)
+    value = models.CharField(max_length=60, blank=True)  # a class ("" for none), or a tag
+    indices = models.JSONField(default=list)  # of samples
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} {self.value} ({len(self.indices)})"
 
 
 class Sample(models.Model):

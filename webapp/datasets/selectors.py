@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Prefetch, QuerySet, Sum
+from django.db.models import Case, Count, Prefetch, QuerySet, Sum, When
 from django.http import Http404
 
 from webapp.accounts.models import User
 from webapp.accounts.permissions import get_visible, visible
 from webapp.datasets.models import Dataset, DatasetVersion, Refusal
 
+_READY_FIRST = Case(When(ready_at=None, then=1), default=0)
 REFUSALS_A_PAGE = 50
 RUNS_SHOWN = 10
 
@@ -25,10 +26,13 @@ def datasets(user: User) -> QuerySet[Dataset]:
 
 
 def version_of(user: User, pk: int, number: int | None = None) -> DatasetVersion:
-    """A version that somebody may see, the latest without a number. Raises Http404."""
+    """A version that somebody may see, without a number the latest that is ready. Raises Http404."""
     dataset = get_visible(Dataset.objects.select_related("owner"), user, pk=pk)
-    rows = DatasetVersion.objects.filter(dataset=dataset).select_related("made_by", "import_job__job")
-    version = (rows if number is None else rows.filter(number=number)).order_by("-number").first()
+    rows = DatasetVersion.objects.filter(dataset=dataset).select_related(
+        "made_by", "parent", "import_job__job"
+    )
+    found = rows if number is None else rows.filter(number=number)
+    version = found.order_by(_READY_FIRST, "-number").first()
     if version is None:
         raise Http404
     version.dataset = dataset  # with its owner
@@ -69,3 +73,8 @@ def goes_along(dataset: Dataset) -> GoesAlong:
     counts = dataset.versions.aggregate(versions=Count("pk"), images=Sum("images"))
     size = sum(p.stat().st_size for p in dataset.folder.rglob("*") if p.is_file())
     return GoesAlong(counts["versions"], counts["images"] or 0, size)
+
+
+def versions(dataset: Dataset) -> list[DatasetVersion]:
+    """All versions of a data set, the newest first, each with who made it and the job that did."""
+    return list(dataset.versions.select_related("made_by", "parent", "import_job__job").order_by("-number"))

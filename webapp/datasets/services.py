@@ -57,7 +57,9 @@ def draw(user: User, *, count: int = DRAWN_FACES, seed: int = 0, then_quick_look
 @transaction.atomic
 def retry(dataset: Dataset, by: User, *, layout: str) -> bool:
     """Import again what failed or was stopped, read as `layout`; the upload is still here. True if queued."""
-    unread = DatasetImport.objects.filter(version__dataset=dataset, version__ready_at=None)
+    unread = DatasetImport.objects.filter(
+        version__dataset=dataset, version__ready_at=None, version__parent=None
+    )
     row = unread.select_related("job").first()
     if row is None or not jobs.resume(row.job, by):
         return False
@@ -77,7 +79,8 @@ def edit(dataset: Dataset, *, name: str, description: str, private: bool) -> Non
     """Rename, describe, or hide from the lab."""
     dataset.name, dataset.description, dataset.private = name, description, private
     dataset.save(update_fields=["name", "description", "private"])
-    Job.objects.filter(dataset_import__version__dataset=dataset).update(title=_title(dataset))
+    made = Job.objects.filter(dataset_import__version__dataset=dataset)
+    made.exclude(kind="revise").update(title=_title(dataset))
 
 
 @transaction.atomic
@@ -93,7 +96,7 @@ def delete(dataset: Dataset) -> None:
             uploads.discard(row.upload)
     Job.objects.filter(pk__in=[row.job_id for row in imports]).delete()
     dataset.delete()
-    transaction.on_commit(lambda: _remove(folders))
+    transaction.on_commit(lambda: remove_folders(folders))
 
 
 def why_not_deleted(dataset: Dataset) -> str:
@@ -115,7 +118,7 @@ def sweep() -> int:
     found = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
     oldest = time.time() - ORPHAN_SECONDS
     orphans = [path for path in found if path.name not in known and path.stat().st_mtime < oldest]
-    _remove(orphans)
+    remove_folders(orphans)
     return len(orphans)
 
 
@@ -131,6 +134,7 @@ def _title(dataset: Dataset) -> str:
     return f"{'Draw' if dataset.is_drawn else 'Import'} {dataset.name}"[:200]
 
 
-def _remove(folders: Sequence[Path]) -> None:
+def remove_folders(folders: Sequence[Path]) -> None:
+    """Delete folders; one that is gone already is no error."""
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

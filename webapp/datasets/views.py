@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from mmfrm.spreadsheet import safe_cell
 from webapp.accounts.permissions import get_editable, may_create, may_edit, require
 from webapp.accounts.request import user_of
-from webapp.datasets import browsing, report, selectors, services
+from webapp.datasets import browsing, exporting, report, revising, selectors, services
 from webapp.datasets.forms import EditForm, ImportForm, RetryForm
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.errors import RefusedError
@@ -33,7 +33,8 @@ def index(request: HttpRequest) -> HttpResponse:
     page = Paginator(selectors.datasets(user_of(request)), CARDS_A_PAGE).get_page(request.GET.get("page"))
     cards = []
     for dataset in page:
-        version = next(iter(dataset.versions.all()), None)
+        known = list(dataset.versions.all())
+        version = next((v for v in known if v.ready_at), known[0] if known else None)
         faces = browsing.card_faces(version) if version is not None else []
         layout = report.LAYOUT_NAMES.get(version.layout, version.layout) if version is not None else ""
         cards.append({"dataset": dataset, "version": version, "faces": faces, "layout": layout})
@@ -103,6 +104,8 @@ def _overview(request: HttpRequest, version: DatasetVersion) -> dict[str, Any]:
         "flags": report.flags(version),
         "verdicts": report.verdicts(version),
         "faces": [(s, browsing.label_of(version, s)) for s in browsing.evenly(version)],
+        "offers": exporting.offers(version),
+        "remedies": revising.remedies(version),
         "seconds": selectors.seconds_taken(version),
         "runs": selectors.runs(user_of(request), version),
     }
@@ -175,6 +178,7 @@ def frame(request: HttpRequest, version: DatasetVersion, tab: str) -> dict[str, 
         "job": version.import_job.job,
         "import": version.import_job,
         "tab": tab,
+        "versions": selectors.versions(version.dataset),
         "odd": sum(count for _, _, count in report.verdicts(version)),
         "may_edit": may_edit(request.user, version.dataset),
     }

@@ -1,0 +1,138 @@
+"""A new version of a data set: what was asked for changed, nothing else did, and no pixel was copied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmfrm.config import DataConfig
+from mmfrm.control import Control
+from mmfrm.data.faces import open_faces
+from mmfrm.data.native import FacePack
+from mmfrm.data.revise import revise
+from mmfrm.events import Finished
+from mmfrm.failures import JobError
+from mmfrm.jobs import ReviseJob
+from tests.mmfrm.sources import imported, png, write_zip
+
+NAMES = ("anger", "happiness", "neutral")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> FacePack:
+    """36 faces in train and test; test repeats the first two of train."""
+    files = {f"train/{NAMES[i % 3]}/{i:02}.png": png(i) for i in range(30)}
+    files |= {f"test/{NAMES[i % 3]}/again{i:02}.png": png(i) for i in range(2)}
+    files |= {f"test/{NAMES[i % 3]}/{i:02}.png": png(i) for i in range(30, 34)}
+    return imported(write_zip(tmp_path / "faces.zip", files), tmp_path / "set" / "v1")
+
+
+def revised(old: FacePack, **wish: Any) -> FacePack:
+    out = old.folder.parent / "v2"
+    job = ReviseJob(source=str(old.folder), out=str(out), **wish)
+    events = list(revise(old.folder.parent / "job", job, Control()))
+    assert isinstance(events[-1], Finished)
+    return FacePack(out)
+
+
+def test_edits_change_what_they_name_and_no_pixel_is_copied(old: FacePack) -> None:
+    new = revised(old, exclude=[3, 4], relabel={"5": "anger", "6": ""}, tags={"7": "hand covers_mouth"})
+    kept = [s for s in old.samples if s.index not in (3, 4)]
+    assert [s.name for s in new.samples] == [s.name for s in kept]
+    assert [s.index for s in new.samples] == list(range(len(kept)))
+    assert not list(new.folder.glob("*.pack"))
+    for before, after in zip(kept, new.samples, strict=True):
+        assert new.bytes_of(after) == old.bytes_of(before)
+        if before.index not in (5, 6):
+            assert (after.label, after.split) == (before.label, before.split)
+    by_name = {s.name: s for s in new.samples}
+    classes = new.description.classes
+    assert by_name[old.samples[5].name].label == classes.index("anger")
+    assert by_name[old.samples[6].name].label is None
+    assert by_name[old.samples[7].name].flags == [*old.samples[7].flags, "hand", "covers_mouth"]
+    assert new.description.fingerprint != old.description.fingerprint
+    assert new.description.report["changed"] == {"excluded": 2, "relabelled": 2, "tagged": 1}
+
+
+def test_a_version_of_a_version_finds_the_first_ones_pixels(old: FacePack) -> None:
+    second = revised(old, exclude=[0])
+    out = old.folder.parent / "v3"
+    job = ReviseJob(source=str(second.folder), out=str(out), exclude=[0])
+    list(revise(old.folder.parent / "job", job, Control()))
+    third = FacePack(out)
+    assert third.bytes_of(third.samples[0]) == old.bytes_of(old.samples[2])
+    assert {s.pack for s in third.samples} == {"../v1/faces-0.pack"}
+
+
+def test_leaking_training_images_are_left_out_and_none_is_left(old: FacePack) -> None:
+    assert old.description.report["duplicates"]["leaking_exact"] == 2
+    new = revised(old, leave_out_leaks=True)
+    assert len(new.samples) == len(old.samples) - 2
+    found = new.description.report["duplicates"]
+    assert found["leaking_exact"] == found["leaking_near"] == 0
+    assert sum(s.split == "test" for s in new.samples) == sum(s.split == "test" for s in old.samples)
+
+
+def test_what_is_excluded_anyway_cannot_be_leaked_to(old: FacePack) -> None:
+    copies = [s.index for s in old.samples if "again" in s.name]
+    new = revised(old, exclude=copies, leave_out_leaks=True)
+    assert len(new.samples) == len(old.samples) - 2
+    assert sum(s.split == "train" for s in new.samples) == 30
+
+
+def test_a_carved_validation_split_has_every_class_and_touches_no_test_image(old: FacePack) -> None:
+    new = revised(old, carve=0.2)
+    held = [s for s in new.samples if s.split == "val"]
+    assert {s.label for s in held} == {0, 1, 2}
+    assert 4 <= len(held) <= 8
+    test = {s.name for s in old.samples if s.split == "test"}
+    assert {s.name for s in new.samples if s.split == "test"} == test
+    assert new.description.report["changed"]["moved_to_val"] == len(held)
+
+
+def test_carving_never_parts_equal_images(tmp_path: Path) -> None:
+    files = {f"train/{NAMES[i % 3]}/{i:02}.png": png(i // 6 * 3 + i % 3) for i in range(60)}
+    old = imported(write_zip(tmp_path / "twice.zip", files), tmp_path / "set" / "v1")
+    new = revised(old, carve=0.3)
+    splits: dict[str, set[str | None]] = {}
+    for sample in new.samples:
+        splits.setdefault(sample.sha256, set()).add(sample.split)
+    assert {"train", "val"} == {s.split for s in new.samples}
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def test_near_constant_images_are_left_out(old: FacePack, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from tests.mmfrm.sources import encoded
+
+    files = {f"{NAMES[i % 2]}/{i}.png": png(i) for i in range(6)}
+    files["anger/blank.png"] = encoded(Image.new("RGB", (48, 48), (90, 90, 90)))
+    blank = imported(write_zip(tmp_path / "blank.zip", files), tmp_path / "blank" / "v1")
+    assert blank.description.report["near_constant_count"] == 1
+    new = revised(blank, leave_out_near_constant=True)
+    assert {s.name for s in blank.samples} - {s.name for s in new.samples} == {"anger/blank.png"}
+    assert new.description.report["near_constant_count"] == 0
+
+
+def test_a_training_reads_the_new_version(old: FacePack, tmp_path: Path) -> None:
+    new = revised(old, leave_out_leaks=True, carve=0.2)
+    faces = open_faces(new.folder, DataConfig(), tmp_path / "cache")
+    assert {name: len(split) for name, split in faces.splits.items()} == {
+        name: sum(counts.values()) for name, counts in new.description.counts.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"exclude": [99]}, "no image 99"),
+        ({"relabel": {"0": "boredom"}}, "boredom is not a class"),
+        ({"exclude": list(range(36))}, "No image would be left"),
+    ],
+)
+def test_what_cannot_be_done_is_said(old: FacePack, wish: dict[str, Any], words: str) -> None:
+    with pytest.raises(JobError, match=words):
+        revised(old, **wish)
