@@ -56,7 +56,7 @@ def aligned(pixels: Pixels, points: Floats, template: Floats = TEMPLATE) -> Pixe
 
 def _neighbourhood(pixels: Pixels, matrix: Floats, scale: float) -> tuple[Image.Image, Floats, int]:
     """The part of the photo that the crop sees, reduced; where it begins, and by how much it is reduced."""
-    factor = max(1, int(1 / scale))
+    factor = max(1, int(1 / scale + 1e-6))  # 4.9999999 is five
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
     corners = np.array([[0, 0, 1], [SIDE, 0, 1], [0, SIDE, 1], [SIDE, SIDE, 1]]) @ inverse[:2].T
     low = np.floor(corners.min(axis=0)).astype(int) - 2 * factor

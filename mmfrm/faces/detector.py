@@ -55,12 +55,8 @@ class FaceDetector:
             return []
         boxes, points = self._finished(photo, boxes)
         faces = [
-            FoundFace(
-                box=(box[0], box[1], box[2] - box[0], box[3] - box[1]),
-                confidence=float(box[4]),
-                points=five,
-            )
-            for box, five in zip(boxes, points, strict=True)
+            FoundFace(box=(box[0], box[1], box[2] - box[0], box[3] - box[1]), confidence=box[4], points=five)
+            for box, five in zip(boxes.tolist(), points, strict=True)
             if min(box[2] - box[0], box[3] - box[1]) >= 0.8 * self.min_face  # its estimate of size wavers
         ]
         return sorted(faces, key=lambda f: (-f.box[2] * f.box[3], f.box[0], f.box[1]))

@@ -97,16 +97,19 @@ def usable_runs(user: User) -> QuerySet[Run]:
 
 
 def csv_rows(batch: LabelBatch) -> Iterator[list[str]]:
-    """The whole batch as CSV cells, header first: one row a face, in order."""
+    """The whole batch as CSV cells, header first: one row a face, in order, its box if it was found."""
     classes: list[str] = batch.model.classes
-    yield ["file", "class", "confidence", *(f"p_{name}" for name in classes), "error", "model"]
+    looked = batch.options.get("faces") == "find"
+    boxes = ("x", "y", "width", "height") if looked else ()
+    yield ["file", *boxes, "class", "confidence", *(f"p_{name}" for name in classes), "error", "model"]
     rows = batch.predictions.order_by("index").values_list(
-        "file", "label", "confidence", "probabilities", "error"
+        "file", "box", "label", "confidence", "probabilities", "error"
     )
     model = f"{batch.model.name} ({batch.model_id})"
-    for file, label, confidence, probabilities, error in rows.iterator(2000):
+    for file, box, label, confidence, probabilities, error in rows.iterator(2000):
+        place = [str(n) for n in box] if box else ["" for _ in boxes]
         if probabilities is None or label is None:
-            yield [file, "", "", *("" for _ in classes), error, model]
+            yield [file, *place, "", "", *("" for _ in classes), error, model]
         else:
             figures = (f"{p:.6f}" for p in probabilities)
-            yield [file, classes[label], f"{confidence:.6f}", *figures, "", model]
+            yield [file, *place, classes[label], f"{confidence:.6f}", *figures, "", model]
