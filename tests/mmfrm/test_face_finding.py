@@ -179,13 +179,15 @@ def test_a_photo_on_its_side_has_the_boxes_of_the_upright_one(known_faces: list[
 
 @needs_faces
 def test_faces_below_the_smallest_wanted_are_left_alone(known_faces: list[Pixels]) -> None:
-    photo, truth = tiled(known_faces[:5])
-    photo[GAP : GAP + TILE, GAP + 5 * (TILE + GAP) :][:56, :56] = images.resized(known_faces[5], 56)
-    small = FaceDetector(30).find(photo)
-    large = FaceDetector(70).find(photo)
-    assert len(large) == 5
-    assert {max(truth, key=lambda t: overlap(f.box, t)) for f in large} == set(truth)
-    assert len(small) == 6
+    photo, _ = tiled(known_faces[:12])
+    near = np.full((photo.shape[0], 400, 3), 128, np.uint8)
+    near[60:284, 60:284] = images.resized(known_faces[12], 2 * TILE)
+    photo = np.concatenate([photo, near], axis=1)
+    assert len(FaceDetector(40).find(photo)) == 13
+    large = FaceDetector(150).find(photo)
+    assert len(large) == 1
+    assert overlap(large[0].box, (photo.shape[1] - 340, 60, 2 * TILE, 2 * TILE)) > 0.5
+    assert large[0].box[2] > 120
 
 
 @needs_faces
