@@ -109,7 +109,8 @@ class Predicted(Event):
     """Rows of a labelling job, in order; each index comes exactly once unless the job was resumed."""
 
     kind: ClassVar[str] = "predicted"
-    # each: index, file, box (x, y, w, h) | None, probabilities [K] | None, error str | None
+    # each: index, picture, file, box [x, y, w, h] | None, probabilities [K] | None, error str | None; where
+    # faces were looked for also face (from 0) | None, faces (of this photo), detection 0…1 | None
     rows: list[dict[str, Any]]
 
 

@@ -66,6 +66,15 @@ class PredictJob(Job):
         "auto takes the fastest that answers the same.",
         choices=("auto", "torch", "openvino"),
     )
+    faces: str = setting(
+        "aligned",
+        "Faces",
+        "aligned: each image is one face crop; find: photos whose faces are to be found and aligned.",
+        choices=("aligned", "find"),
+    )
+    min_face: int = setting(
+        40, "Smallest face", "Pixels a side; smaller ones are not looked for.", low=20, high=4000
+    )
     save_faces: bool = setting(
         False, "Save faces", "Also write faces.pack (encoded crops) and its offsets, for a web page to show."
     )

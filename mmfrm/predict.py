@@ -1,7 +1,7 @@
 """Label images: any source in, one row a face out, in order, resumable after any kill.
 
-Reading and decoding go on in threads while the engine computes. No torch here: the engine imports it
-only where it needs it.
+Reading, decoding and finding faces go on in threads (`mmfrm.decoding`) while the engine computes. No torch
+here: the engine and the face detector import it only where they need it.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmfrm import images
 from mmfrm.control import Control
+from mmfrm.decoding import Chunk, decoded
 from mmfrm.engines import Engine, open_engine
 from mmfrm.events import Event, Finished, Predicted, Started, Stopped
 from mmfrm.failures import JobError
-from mmfrm.images import ImageError
+from mmfrm.images import Pixels
 from mmfrm.jobs import PredictJob
 from mmfrm.progress import Meter
 from mmfrm.row_log import Row, RowLog
@@ -31,20 +30,6 @@ from mmfrm.spreadsheet import write_csv
 
 MESSAGE_ROWS = 256  # in one Predicted event, at most
 MESSAGE_SECONDS = 0.4
-CHUNKS_AHEAD = 3  # decoded and waiting, beside those that the engine works on
-
-
-@dataclass
-class Chunk:
-    """Pictures decoded together: always the same ones, however often the job was interrupted.
-
-    So each face meets the same batch mates again, and gets the same probabilities to the last digit.
-    """
-
-    positions: range
-    faces: images.Pixels  # (n, 112, 112, 3); what could not be read is black
-    errors: list[str | None]
-    shown: list[bytes | None]  # encoded pictures to keep, where asked for
 
 
 def predict(folder: Path, job: PredictJob, control: Control) -> Iterator[Event]:
@@ -60,15 +45,18 @@ def predict(folder: Path, job: PredictJob, control: Control) -> Iterator[Event]:
     try:
         yield Started(resumed=log.count > 0, facts=_facts(pictures, engine, log))
         yield from _told_again(log)
-        began, before = time.monotonic(), log.count
+        began, before = time.monotonic(), log.next_picture
         yield from _label(pictures, engine, log, job, control)
         seconds = time.monotonic() - began
         log.sync()
-        counts = write_csv(folder / "predictions.csv", log.read(), engine.classes)
+        counts = write_csv(
+            folder / "predictions.csv", log.read(), engine.classes, with_boxes=job.faces == "find"
+        )
         if log.next_picture < len(pictures.names):
             yield Stopped(reason=control.reason)
         else:
-            yield Finished(result=_result(log, counts, engine, (log.count - before) / max(seconds, 1e-9)))
+            rate = (log.next_picture - before) / max(seconds, 1e-9)
+            yield Finished(result=_result(log, counts, engine, rate))
     finally:
         log.close()
         engine.close()
@@ -141,10 +129,11 @@ def _label(
     meter = Meter(len(pictures.names), phase="labelling", done=log.next_picture)
     message = _Message()
     for chunk, probabilities in _computed(pictures, engine, log.next_picture, job):
-        rows, shown = _new_rows(pictures, chunk, probabilities, first=log.next_picture)
+        before = log.next_picture
+        rows, shown = _new_rows(pictures, chunk, probabilities, first=before)
         log.append(rows, shown)
         message.rows += rows
-        meter.add(len(rows))
+        meter.add(log.next_picture - before)
         while message.is_due():
             yield message.take()
         if control.stop_requested():
@@ -161,21 +150,16 @@ def _new_rows(
 ) -> tuple[list[Row], list[bytes | None]]:
     """Rows of a chunk from picture `first` on; those before it were written by an earlier attempt."""
     rows: list[Row] = []
-    skipped = max(0, first - chunk.positions.start)
+    shown: list[bytes | None] = []
     rounded = probabilities.round(6).tolist()
-    for i in range(skipped, len(chunk.positions)):
-        error = chunk.errors[i]
-        rows.append(
-            {
-                "index": -1,  # given by the log
-                "picture": chunk.positions[i],
-                "file": pictures.names[chunk.positions[i]],
-                "box": None,
-                "probabilities": None if error else rounded[i],
-                "error": error,
-            }
-        )
-    return rows, chunk.shown[skipped:]
+    for slot, figures in zip(chunk.slots, rounded, strict=True):
+        if slot.picture < first:
+            continue
+        row: Row = {"index": -1, "picture": slot.picture, "file": pictures.names[slot.picture]}  # log's index
+        row |= {"box": slot.box, "probabilities": None if slot.error else figures, "error": slot.error}
+        rows.append(row | slot.found)
+        shown.append(slot.shown)
+    return rows, shown
 
 
 def _computed(
@@ -184,19 +168,25 @@ def _computed(
     """Chunks in order with their probabilities (n, K), from the one that holds picture `first`."""
     waiting: deque[Chunk] = deque()
 
-    def batches() -> Iterator[images.Pixels]:
-        for chunk in _decoded(pictures, engine, first, keep_shown=job.save_faces):
+    def batches() -> Iterator[Pixels]:
+        for chunk in decoded(pictures, job, size=engine.batch_size, threads=engine.threads, first=first):
             waiting.append(chunk)
-            yield chunk.faces
-            if job.flip_average:
-                yield chunk.faces[:, :, ::-1]
+            for start in range(0, len(chunk.faces), engine.batch_size):
+                faces = chunk.faces[start : start + engine.batch_size]
+                yield faces
+                if job.flip_average:
+                    yield faces[:, :, ::-1]
 
     answers = engine.stream(batches())
+    parts: list[np.ndarray[Any, np.dtype[np.float64]]] = []
     for logits in answers:
         probabilities = _softmax(logits, job.temperature)
         if job.flip_average:
             probabilities = (probabilities + _softmax(next(answers), job.temperature)) / 2
-        yield waiting.popleft(), probabilities
+        parts.append(probabilities)
+        if sum(map(len, parts)) == len(waiting[0].faces):
+            yield waiting.popleft(), np.concatenate(parts)
+            parts.clear()
 
 
 def _softmax(
@@ -207,40 +197,3 @@ def _softmax(
     weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     share: np.ndarray[Any, np.dtype[np.float64]] = weights / weights.sum(axis=1, keepdims=True)
     return share
-
-
-def _decoded(pictures: Pictures, engine: Engine, first: int, *, keep_shown: bool) -> Iterator[Chunk]:
-    size, total = engine.batch_size, len(pictures.names)
-    starts = iter(range(first - first % size, total, size))
-    with ThreadPoolExecutor(max_workers=max(2, engine.threads), thread_name_prefix="decode") as pool:
-        coming: deque[Future[Chunk]] = deque()
-
-        def ask() -> None:
-            start = next(starts, None)
-            if start is not None:
-                positions = range(start, min(start + size, total))
-                coming.append(pool.submit(_decode_chunk, pictures, positions, keep_shown))
-
-        try:
-            for _ in range(CHUNKS_AHEAD + engine.threads):
-                ask()
-            while coming:
-                chunk = coming.popleft().result()
-                ask()
-                yield chunk
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _decode_chunk(pictures: Pictures, positions: range, keep_shown: bool) -> Chunk:
-    faces = np.zeros((len(positions), images.SIDE, images.SIDE, 3), np.uint8)
-    errors: list[str | None] = [None] * len(positions)
-    shown: list[bytes | None] = [None] * len(positions)
-    for i, position in enumerate(positions):
-        try:
-            data = pictures.read(position)
-            faces[i] = images.face(data)
-            shown[i] = images.shown(data)[0] if keep_shown else None
-        except ImageError as error:
-            errors[i] = str(error)
-    return Chunk(positions, faces, errors, shown)

@@ -79,22 +79,25 @@ def _line(row: Row) -> str:
 
 
 def _survey(folder: Path, with_faces: bool) -> tuple[int, int, int, int]:
-    """Rows that are whole, the first picture without one, and where the rows and their pictures end."""
-    count = next_picture = rows_end = pack_end = 0
+    """Rows of whole pictures, the first picture without, and where the rows and their pictures end."""
+    count = next_picture = rows_end = pack_end = 0  # up to the last photo that is whole
+    read = read_end = face_ends = 0
     path, pack = folder / "predictions.jsonl", folder / "faces.pack"
     pack_size = pack.stat().st_size if with_faces and pack.is_file() else 0
     if not path.is_file():
         return 0, 0, 0, 0
     with path.open("rb") as file:
         for line in file:
-            row = _whole(line, count)
+            row = _whole(line, read)
             if row is None:
                 break
             face_end = row.get("offset", 0) + row.get("length", 0) if with_faces else 0
             if face_end > pack_size:
                 break
-            count, next_picture = count + 1, row["picture"] + 1
-            rows_end, pack_end = rows_end + len(line), max(pack_end, face_end)
+            read, read_end, face_ends = read + 1, read_end + len(line), max(face_ends, face_end)
+            if row.get("face") is None or row["face"] == row["faces"] - 1:
+                # The last face of its photo: a photo whose rows are torn apart is labelled again whole.
+                count, next_picture, rows_end, pack_end = read, row["picture"] + 1, read_end, face_ends
     return count, next_picture, rows_end, pack_end
 
 

@@ -18,24 +18,44 @@ def safe_cell(text: str) -> str:
     return "'" + text if text.lstrip(" ").startswith(_FORMULA) else text
 
 
-def write_csv(path: Path, rows: Iterable[dict[str, Any]], classes: Sequence[str]) -> dict[str, int]:
+BOX_COLUMNS = (
+    "face",
+    "x",
+    "y",
+    "width",
+    "height",
+    "detection",
+)  # after the file; where faces were looked for
+
+
+def write_csv(
+    path: Path, rows: Iterable[dict[str, Any]], classes: Sequence[str], *, with_boxes: bool = False
+) -> dict[str, int]:
     """Write a row log as CSV, whole or not at all; returns how many rows each class has ("" for errors).
 
-    Columns: file, class, confidence, `p_<class>` for every class, error.
+    Columns: file, where asked for BOX_COLUMNS, class, confidence, `p_<class>` for every class, error.
     """
     counts = dict.fromkeys((*classes, ""), 0)
+    boxes = BOX_COLUMNS if with_boxes else ()
     part = path.with_name(path.name + ".part")
     with part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "class", "confidence", *(f"p_{name}" for name in classes), "error"])
+        writer.writerow(["file", *boxes, "class", "confidence", *(f"p_{name}" for name in classes), "error"])
         for row in rows:
             name, cells = _cells(row, classes)
             counts[name] += 1
-            writer.writerow(cells)
+            writer.writerow([cells[0], *(box_cells(row) if with_boxes else ()), *cells[1:]])
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
     return counts
+
+
+def box_cells(row: dict[str, Any]) -> list[str]:
+    """Cells of BOX_COLUMNS: the face's number in its photo from 1 on; empty where none was found."""
+    if not row.get("box"):
+        return [""] * len(BOX_COLUMNS)
+    return [str(row["face"] + 1), *map(str, row["box"]), f"{row['detection']:.4f}"]
 
 
 def _cells(row: dict[str, Any], classes: Sequence[str]) -> tuple[str, list[str]]:

@@ -88,22 +88,23 @@ def _csv_lines(batch: LabelBatch) -> Iterator[str]:
 
 
 def csv_rows(batch: LabelBatch) -> Iterator[list[str]]:
-    """Cells, the header first. `label` is what holds: the person's class, else the model's."""
+    """Cells, the header first; boxes where faces were looked for. `label` is what holds: the person's class, else the model's."""
     classes: list[str] = batch.model.classes
+    edges = ("x", "y", "width", "height") if batch.options.get("faces") == "find" else ()
     yield [
-        "file", "box", "class", "confidence", *(f"p_{name}" for name in classes), "label", "corrected",
+        "file", *edges, "class", "confidence", *(f"p_{name}" for name in classes), "label", "corrected",
         "review", "reviewed_by", "reviewed_at", "error", "model", "model_version",
     ]  # fmt: skip
     for row in selectors.in_pieces(batch):
         final = selectors.final_label(row)
-        box = "" if row.box is None else " ".join(f"{edge:g}" for edge in row.box)
+        box = [f"{edge:g}" for edge in row.box] if row.box and edges else ["" for _ in edges]
         if row.label is None or row.probabilities is None or row.confidence is None:
             answer = ["", "", *("" for _ in classes)]
         else:
             answer = [classes[row.label], f"{row.confidence:.6f}", *(f"{p:.6f}" for p in row.probabilities)]
         yield [
             row.file,
-            box,
+            *box,
             *answer,
             "" if final is None else classes[final],
             "" if row.corrected is None else classes[row.corrected],

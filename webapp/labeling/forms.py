@@ -21,6 +21,22 @@ class BatchForm(forms.Form):
     upload = forms.UUIDField(widget=forms.HiddenInput, error_messages={"required": "Drop your photos first."})
     model = forms.ChoiceField(help_text="A model of the registry, or the best checkpoint of a finished run.")
     name = forms.CharField(max_length=200, required=False, help_text="Empty: the name of what you dropped.")
+    faces = forms.ChoiceField(
+        choices=[
+            ("aligned", "Already aligned: each photo is one face crop"),
+            ("find", "Find and align faces: photos as they come, also of groups"),
+        ],
+        required=False,
+        label="Faces",
+        help_text="Every face that is found becomes a row; a photo without one is a row that says so.",
+    )
+    min_face = forms.IntegerField(
+        min_value=20,
+        max_value=4000,
+        required=False,
+        label="Smallest face",
+        help_text="Pixels a side, where faces are to be found. Empty: 40.",
+    )
     flip_average = forms.BooleanField(
         required=False,
         label="Average with the mirror image",
@@ -45,6 +61,8 @@ class BatchForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
+        data["faces"] = data.get("faces") or "aligned"
+        data["min_face"] = data.get("min_face") or 40
         if isinstance(data.get("upload"), Upload) and not data.get("name"):
             data["name"] = data["upload"].filename[:200]
         return data

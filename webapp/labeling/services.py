@@ -21,7 +21,15 @@ from webapp.uploads.models import Upload
 
 @transaction.atomic
 def start_batch(
-    user: User, *, name: str, model: Model, upload: Upload, flip_average: bool, private: bool
+    user: User,
+    *,
+    name: str,
+    model: Model,
+    upload: Upload,
+    flip_average: bool,
+    private: bool,
+    faces: str = "aligned",
+    min_face: int = 40,
 ) -> LabelBatch:
     """Queue the labelling of an upload. The same upload is labelled once, however often the form is sent."""
     upload = Upload.objects.select_for_update().get(pk=upload.pk)
@@ -37,7 +45,7 @@ def start_batch(
         model=model,
         job=job,
         upload=upload,
-        options={"flip_average": flip_average},
+        options={"flip_average": flip_average, "faces": faces, "min_face": min_face},
     )
 
 
@@ -49,6 +57,8 @@ def prepare(job: Job) -> PredictJob:
         source=_source(batch),
         filename=batch.upload.filename if batch.upload else "",
         flip_average=bool(batch.options.get("flip_average")),
+        faces=batch.options.get("faces", "aligned"),
+        min_face=int(batch.options.get("min_face", 40)),
         temperature=float(batch.model.card.get("temperature", 1.0)),
         save_faces=True,
     )

@@ -42,6 +42,8 @@ def new(request: HttpRequest) -> HttpResponse:
             model=chosen_model(form, user),
             upload=data["upload"],
             flip_average=data["flip_average"],
+            faces=data["faces"],
+            min_face=data["min_face"],
             private=data["private"],
         )
         return redirect("labeling:batch", batch.pk)

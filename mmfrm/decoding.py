@@ -1,0 +1,125 @@
+"""Pictures of a labelling job to faces for the engine, in threads, in order. Torch only to find faces."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmfrm import images
+from mmfrm.images import ImageError
+from mmfrm.jobs import PredictJob
+from mmfrm.sources import Pictures
+
+if TYPE_CHECKING:
+    from mmfrm.faces.find import FaceFinder
+
+CHUNKS_AHEAD = 3  # decoded and waiting, beside those that the engine works on
+PHOTOS_AT_ONCE = 8  # a group photo has many faces, and a stop waits for what was begun
+
+
+@dataclass(kw_only=True)
+class Slot:
+    """What a row tells beside its probabilities."""
+
+    picture: int  # position in the source
+    error: str | None = None
+    box: list[int] | None = None
+    shown: bytes | None = None  # encoded picture to keep, where asked for
+    found: dict[str, Any] = field(default_factory=dict)  # face, faces, detection, where faces are looked for
+
+
+@dataclass
+class Chunk:
+    """Pictures decoded together: always the same ones, however often the job was interrupted.
+
+    So each face meets the same batch mates again, and gets the same probabilities to the last digit.
+    """
+
+    slots: list[Slot]
+    faces: images.Pixels  # (n, 112, 112, 3), one a slot; what could not be read is black
+
+
+def decoded(pictures: Pictures, job: PredictJob, *, size: int, threads: int, first: int) -> Iterator[Chunk]:
+    """Chunks in order, from the one that holds picture `first` on; `size` pictures each, photos fewer."""
+    finder, ready = None, None
+    if job.faces == "find":
+        from mmfrm.faces.find import FaceFinder, use_one_thread
+
+        finder, ready, size = FaceFinder(job.min_face), use_one_thread, min(size, PHOTOS_AT_ONCE)
+    total = len(pictures.names)
+    starts = iter(range(first - first % size, total, size))
+    with ThreadPoolExecutor(max(2, threads), thread_name_prefix="decode", initializer=ready) as pool:
+        coming: deque[Future[Chunk]] = deque()
+
+        def ask() -> None:
+            start = next(starts, None)
+            if start is not None:
+                positions = range(start, min(start + size, total))
+                coming.append(pool.submit(_chunk, pictures, positions, finder, job.save_faces))
+
+        try:
+            for _ in range(CHUNKS_AHEAD + threads):
+                ask()
+            while coming:
+                chunk = coming.popleft().result()
+                ask()
+                yield chunk
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _chunk(pictures: Pictures, positions: range, finder: FaceFinder | None, keep_shown: bool) -> Chunk:
+    if finder is None:
+        return _crops(pictures, positions, keep_shown)
+    slots: list[Slot] = []
+    faces: list[images.Pixels] = []
+    for position in positions:
+        for slot, face in _found(pictures, position, finder, keep_shown):
+            slots.append(slot)
+            faces.append(face)
+    return Chunk(slots, np.stack(faces))
+
+
+def _crops(pictures: Pictures, positions: range, keep_shown: bool) -> Chunk:
+    slots = [Slot(picture=position) for position in positions]
+    faces = np.zeros((len(positions), images.SIDE, images.SIDE, 3), np.uint8)
+    for i, slot in enumerate(slots):
+        try:
+            data = pictures.read(slot.picture)
+            faces[i] = images.face(data)
+            slot.shown = images.shown(data)[0] if keep_shown else None
+        except ImageError as error:
+            slot.error = str(error)
+    return Chunk(slots, faces)
+
+
+def _found(
+    pictures: Pictures, position: int, finder: FaceFinder, keep_shown: bool
+) -> list[tuple[Slot, images.Pixels]]:
+    """A slot a face; one that says why where a photo has none or cannot be read."""
+    try:
+        faces = finder.faces(pictures.read(position))
+        error = f"no face of at least {finder.min_face} pixels found"
+    except ImageError as reason:
+        faces, error = [], str(reason)
+    if not faces:
+        none = {"face": None, "faces": 0, "detection": None}
+        black = np.zeros((images.SIDE, images.SIDE, 3), np.uint8)
+        return [(Slot(picture=position, error=error, found=none), black)]
+    return [
+        (
+            Slot(
+                picture=position,
+                box=list(face.box),
+                shown=images.encoded(face.crop) if keep_shown else None,
+                found={"face": i, "faces": len(faces), "detection": face.confidence},
+            ),
+            face.crop,
+        )
+        for i, face in enumerate(faces)
+    ]
