@@ -90,6 +90,7 @@ def test_tables_say_what_the_model_and_what_people_said_and_run_no_formula(
     editor: User, client_of: Any, reviewed: LabelBatch
 ) -> None:
     client = client_of(editor)
+    LabelBatch.objects.update(options={"faces": "find"})
     table = list(csv.DictReader(io.StringIO(downloaded(client, "csv", reviewed).decode())))
     lines = [json.loads(line) for line in downloaded(client, "jsonl", reviewed).decode().splitlines()]
     assert len(table) == len(lines) == 9
@@ -101,7 +102,7 @@ def test_tables_say_what_the_model_and_what_people_said_and_run_no_formula(
         "edith",
     )
     assert (table[5]["review"], table[5]["corrected"]) == ("not_a_face", "")
-    assert table[0]["box"] == "1 2 30.5 40"
+    assert [table[0][edge] for edge in ("x", "y", "width", "height")] == ["1", "2", "30.5", "40"]
     assert table[0]["model"] == "'=Starter"
     assert table[0]["model_version"] == f"model-{reviewed.model_id}"
     assert lines[0]["probabilities"] == {"neutral": 0.99, "happiness": 1 - 0.99, "sadness": 0.0}

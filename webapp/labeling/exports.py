@@ -88,7 +88,10 @@ def _csv_lines(batch: LabelBatch) -> Iterator[str]:
 
 
 def csv_rows(batch: LabelBatch) -> Iterator[list[str]]:
-    """Cells, the header first; boxes where faces were looked for. `label` is what holds: the person's class, else the model's."""
+    """Cells, the header first. `label` is what holds: the person's class, else the model's.
+
+    Where faces were looked for, four columns say where in the photo each lies.
+    """
     classes: list[str] = batch.model.classes
     edges = ("x", "y", "width", "height") if batch.options.get("faces") == "find" else ()
     yield [
