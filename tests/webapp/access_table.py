@@ -88,6 +88,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "jobs:stop": (post(CHANGES, pk="job"),),
     "jobs:pause": (post(CHANGES, pk="job"),),
     "jobs:resume": (post(CHANGES, pk="job"),),
+    "jobs:place": (post(CHANGES, 200, pk="job"),),
     "jobs:move_up": (post(CHANGES, pk="job"),),
     "jobs:move_down": (post(CHANGES, pk="job"),),
     # uploads: 412 and 415 say that the protocol's headers are missing, which comes after who asks

@@ -130,7 +130,8 @@ def test_what_cannot_be_planned_starts_nothing_and_says_why(
 @pytest.mark.django_db
 def test_all_start_or_none_does(editor: User, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = sweeps.plan(SMALL, [sweeps.axis_of(SMALL, "runtime.seed", ["0", "1", "2"])])
-    start, started = services.start_run, []
+    start = services.start_run
+    started: list[Run] = []
 
     def refuse_the_third(*args: Any, **values: Any) -> Run:
         if len(started) == 2:

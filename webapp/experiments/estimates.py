@@ -138,7 +138,7 @@ def _epoch_seconds(run: Run, payloads: Sequence[dict[str, Any]]) -> float:
 
     Never less than the training alone, which is all that a single epoch tells.
     """
-    trained = median(payload["seconds"] for payload in payloads)
+    trained = float(median(payload["seconds"] for payload in payloads))
     rows = JobEvent.objects.filter(job=run.job_id, kind="epoch").order_by("key").values_list("attempt", "at")
     gaps = [(b[1] - a[1]).total_seconds() for a, b in pairwise(rows) if a[0] == b[0]]
     return max(trained, median(gaps)) if gaps else trained
