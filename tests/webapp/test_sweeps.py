@@ -12,12 +12,13 @@ from django.test import Client
 
 from mmfrm.config import presets
 from mmfrm.schema import ConfigError
-from tests.synthetic_runs import Story, play, queued_run, ready_version
+from tests.synthetic_runs import Story, keep_a_model, play, queued_run, ready_version
 from webapp.accounts.models import User
 from webapp.errors import RefusedError
-from webapp.experiments import services, sweeps
+from webapp.experiments import services, sweeps, training
 from webapp.experiments.comparison import compare, mean_of
 from webapp.experiments.models import Experiment, Run
+from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 
 NEW = "/experiments/sweeps/new/"
@@ -107,6 +108,20 @@ def test_a_grid_varies_any_setting_beside_the_ablation(
 
 
 @pytest.mark.django_db
+def test_all_may_begin_with_the_best_weights_of_an_earlier_run(
+    editor: User, client_of: Callable[[User], Client]
+) -> None:
+    version = ready_version(editor)
+    earlier = queued_run(editor, version, name="pretrained")
+    play(earlier, Story(epochs=2, steps=12), range(2), end=True)
+    keep_a_model(earlier)
+    client_of(editor).post(NEW, sent(version=version.pk, start_from=f"run:{earlier.pk}"))
+    made = list(Run.objects.exclude(pk=earlier.pk))
+    assert len(made) == 6
+    assert {training.prepare(run.job).start_from for run in made} == {str(earlier.folder / "model")}
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -169,6 +184,20 @@ def test_the_plan_counts_estimates_and_starts_nothing(
     other = client.post(PLAN, sent(version=version.pk, axis_0="network.width", values_0="0.5"))
     assert other.context["total"].seconds is None
     assert Run.objects.count() == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("host", "is_known"), [("lab", True), ("other", False)])
+def test_a_cost_is_learned_from_the_machine_whose_worker_lives(
+    editor: User, client_of: Callable[[User], Client], host: str, is_known: bool
+) -> None:
+    version = ready_version(editor)
+    play(queued_run(editor, version), Story(epochs=2, steps=12), range(2), end=True)  # by gpu-1@lab
+    for pid in (7, 8):  # started anew since
+        jobs.seen(name=f"gpu-{pid}@{host}", queue="gpu", host=host, pid=pid, facts={})
+    total = client_of(editor).post(PLAN, sent(version=version.pk)).context["total"]
+    assert total.workers == 2
+    assert total.seconds == (6 * 2 * 345.0 / 2 if is_known else None)
 
 
 @pytest.mark.django_db

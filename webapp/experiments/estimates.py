@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
+from operator import or_
 from statistics import median
 from typing import Any
+
+from django.db.models import Q
 
 from mmfrm.config import TrainConfig
 from webapp.datasets.models import DatasetVersion
@@ -53,13 +57,14 @@ class Reading:
 
 def total_of(version: DatasetVersion, configs: Sequence[TrainConfig]) -> Total:
     """What runs of these configs cost together, with the workers that now live. Nothing alike: None."""
-    workers = list(live_workers().filter(queue=Job.Queue.GPU).values_list("name", flat=True))
+    workers = list(live_workers().filter(queue=Job.Queue.GPU))
+    hosts = sorted({worker.host for worker in workers})
     learned: dict[tuple[Any, ...], Run | None] = {}
     costs = []
     for config in configs:
         like = _likeness(config)
         if like not in learned:
-            learned[like] = _alike(like, workers)
+            learned[like] = _alike(like, hosts)
         costs.append(_cost(learned[like], version, config))
     times, disks = [c.seconds for c in costs], [c.disk_bytes for c in costs]
     known = [t for t in times if t is not None]
@@ -109,11 +114,14 @@ def _likeness(config: TrainConfig) -> tuple[Any, ...]:
     return (net.size, net.width, net.fusion, net.landmarks, config.optim.batch_size, runtime.precision)
 
 
-def _alike(like: tuple[Any, ...], workers: Sequence[str]) -> Run | None:
-    """The latest run of this size on a worker that lives; where none lives, on any."""
+def _alike(like: tuple[Any, ...], hosts: Sequence[str]) -> Run | None:
+    """The latest run of this size on a machine whose worker lives; where none lives, on any.
+
+    Workers' names end in "@host"; what comes before changes with every start of the worker.
+    """
     rows = Run.objects.exclude(best={}).select_related("job", "version").order_by("-created_at")
-    if workers:
-        rows = rows.filter(job__worker__in=workers)
+    if hosts:
+        rows = rows.filter(reduce(or_, (Q(job__worker__endswith=f"@{host}") for host in hosts)))
     return next((run for run in rows[:LOOKED_AT] if _likeness(run.train_config) == like), None)
 
 
@@ -129,7 +137,7 @@ def _cost(run: Run | None, version: DatasetVersion, config: TrainConfig) -> Cost
         seconds=_epoch_seconds(run, payloads) * share * config.optim.epochs,
         memory_bytes=max(payload["memory_bytes"] for payload in payloads) or None,
         disk_bytes=disk or None,
-        source=f"Learned from a run of the same size on {run.job.worker}.",
+        source=f"Learned from a run of the same size on {run.job.worker.rpartition('@')[2]}.",
     )
 
 

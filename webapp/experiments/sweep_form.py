@@ -50,7 +50,7 @@ class SweepForm(forms.Form):
         queryset=Experiment.objects.none(), required=False, empty_label="A new experiment"
     )
     start_from = forms.ChoiceField(
-        required=False, label="Start from", help_text="Whose weights all begin with."
+        required=False, label="Start from", help_text="All begin with these weights."
     )
     private = forms.BooleanField(required=False, help_text="Only you and administrators see it.")
     seeds = forms.CharField(
