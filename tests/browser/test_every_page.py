@@ -17,7 +17,8 @@ SIZES = ((1440, 900), (390, 844))
 NO_PAGES = {
     "activity", "health", "service_worker", "accounts:use_link", "accounts:welcome", "jobs:queue",
     "datasets:pixels", "datasets:refusals_csv", "experiments:latest", "experiments:table",
-    "experiments:curves", "experiments:run_head", "experiments:run_results", "experiments:run_log",
+    "experiments:comparison", "experiments:curves", "experiments:run_head",
+    "experiments:run_results", "experiments:run_log",
     "experiments:run_points", "experiments:run_steps", "experiments:download", "registry:download",
     "labeling:face", "labeling:csv", "labeling:jsonl", "labeling:zip", "labeling:faces", "labeling:head",
     "accounts:sign_in",  # for somebody signed in; looked at below

@@ -17,7 +17,7 @@ from mmfrm.events import Checkpointed, Event, Failed, Finished, Progress, Starte
 from tests.synthetic_runs import Story, queued_run, ready_version
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
-from webapp.jobs import services
+from webapp.jobs import ordering, services
 from webapp.jobs.models import Job, JobEvent
 
 State = Job.State
@@ -111,7 +111,7 @@ def test_resuming_forgets_why_it_rested_and_how_often_it_was_lost(run: Run, edit
 def test_workers_take_what_waits_in_the_order_of_the_queue(editor: User) -> None:
     version = ready_version(editor)
     first, second, third = (queued_run(editor, version, name=name).job for name in "abc")
-    services.change_places(third, by=editor, up=True)
+    ordering.change_places(third, by=editor, up=True)
     taken = [services.claim("gpu", f"gpu-{i}") for i in range(4)]
     assert [job and job.pk for job in taken] == [first.pk, third.pk, second.pk, None]
     assert services.claim("cpu", "cpu-1") is None

@@ -15,7 +15,7 @@ from mmfrm.events import Failed, Notice
 from tests.synthetic_runs import Story, play, queued_run, ready_version
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
-from webapp.jobs import services
+from webapp.jobs import ordering, services
 from webapp.jobs.models import Job, JobEvent, Worker
 
 ClientOf = Callable[[User], Client]
@@ -100,8 +100,8 @@ def test_waiting_jobs_change_places_and_the_history_says_who_did_it(
 def test_the_first_cannot_go_further_up_nor_the_last_further_down(editor: User) -> None:
     version = ready_version(editor)
     first, last = (queued_run(editor, version, name=name).job for name in "ab")
-    assert not services.change_places(first, by=editor, up=True)
-    assert not services.change_places(last, by=editor, up=False)
+    assert not ordering.change_places(first, by=editor, up=True)
+    assert not ordering.change_places(last, by=editor, up=False)
     assert order() == ["a", "b"]
 
 
@@ -109,7 +109,7 @@ def test_what_runs_cannot_be_moved(editor: User) -> None:
     version = ready_version(editor)
     first, second = (queued_run(editor, version, name=name) for name in "ab")
     play(second, Story(steps=12), range(1))
-    assert not services.change_places(second.job, by=editor, up=True)
+    assert not ordering.change_places(second.job, by=editor, up=True)
     assert order() == [first.name]
 
 
@@ -117,14 +117,14 @@ def test_equal_positions_are_put_in_order_when_one_is_moved(editor: User) -> Non
     version = ready_version(editor)
     jobs = [queued_run(editor, version, name=name).job for name in "abc"]
     Job.objects.update(position=5)
-    assert services.change_places(jobs[2], by=editor, up=True)
+    assert ordering.change_places(jobs[2], by=editor, up=True)
     assert order() == ["a", "c", "b"]
 
 
 def test_a_job_that_comes_later_waits_behind_those_that_were_moved(editor: User) -> None:
     version = ready_version(editor)
     jobs = [queued_run(editor, version, name=name).job for name in "abc"]
-    services.change_places(jobs[2], by=editor, up=True)
+    ordering.change_places(jobs[2], by=editor, up=True)
     queued_run(editor, version, name="d")
     assert order() == ["a", "c", "b", "d"]
 

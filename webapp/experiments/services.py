@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion
 from webapp.errors import RefusedError
 from webapp.experiments.models import Experiment, Run
+from webapp.experiments.sweeps import MOST_RUNS, Planned
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 
@@ -57,6 +59,47 @@ def start_run(
         start_from=start_from or {},
         request_key=request_key,
     )
+
+
+@transaction.atomic
+def start_sweep(
+    user: User,
+    *,
+    version: DatasetVersion,
+    preset: str,
+    planned: Sequence[Planned],
+    name: str,
+    experiment: Experiment | None = None,
+    start_from: dict[str, Any] | None = None,
+    private: bool = False,
+    request_key: uuid.UUID,
+) -> Experiment:
+    """Queue many trainings in one experiment: all of them, or none.
+
+    The same `request_key` makes them once, however often it comes. Raises RefusedError for a version that is
+    not ready, for no runs and for more than MOST_RUNS.
+    """
+    keys = [uuid.uuid5(request_key, str(place)) for place in range(len(planned))]
+    earlier = Run.objects.filter(request_key__in=keys, owner=user).select_related("experiment").first()
+    if earlier is not None:
+        return earlier.experiment
+    if not 0 < len(planned) <= MOST_RUNS:
+        raise RefusedError(f"Start 1 to {MOST_RUNS} runs at once, not {len(planned):,}.")
+    if experiment is None:
+        experiment = Experiment.objects.create(owner=user, name=name, private=private)
+    for key, one in zip(keys, planned, strict=True):
+        start_run(
+            user,
+            version=version,
+            preset=preset,
+            config=one.config,
+            name=(one.label or name)[:200],
+            experiment=experiment,
+            start_from=start_from,
+            private=private,
+            request_key=key,
+        )
+    return experiment
 
 
 @transaction.atomic

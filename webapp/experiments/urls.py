@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.experiments import downloads, run_views, views
+from webapp.experiments import downloads, launch_views, run_views, views
 
 app_name = "experiments"
 urlpatterns = [
@@ -11,8 +11,12 @@ urlpatterns = [
     path("<int:pk>/", views.experiment, name="experiment"),
     path("<int:pk>/table/", views.table, name="table"),
     path("<int:pk>/curves/", views.curves, name="curves"),
+    path("<int:pk>/comparison/", views.comparison, name="comparison"),
     path("<int:pk>/edit/", views.edit, name="edit"),
     path("<int:pk>/delete/", views.delete, name="delete"),
+    path("sweeps/new/", launch_views.new_sweep, name="new_sweep"),
+    path("sweeps/plan/", launch_views.sweep_plan, name="sweep_plan"),
+    path("runs/plan/", launch_views.run_plan, name="run_plan"),
     path("runs/new/", run_views.new, name="new_run"),
     path("runs/<int:pk>/", run_views.run, name="run"),
     path("runs/<int:pk>/clone/", run_views.clone, name="clone_run"),

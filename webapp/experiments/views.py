@@ -14,6 +14,7 @@ from webapp.accounts.permissions import get_editable, get_visible, may_edit
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
 from webapp.experiments import points, selectors, services
+from webapp.experiments.comparison import FIGURES, compare
 from webapp.experiments.forms import ExperimentForm
 from webapp.experiments.models import Experiment
 
@@ -38,11 +39,13 @@ def latest(request: HttpRequest) -> HttpResponse:
 def experiment(request: HttpRequest, pk: int) -> HttpResponse:
     """One experiment: its question, its runs in a table, their curves over each other."""
     row = _experiment(request, pk)
+    runs = _runs(request, row)
     context = {
         "experiment": row,
         "may_edit": may_edit(request.user, row),
         "curves": points.CURVES,
-        **_table(_runs(request, row)),
+        **_table(runs),
+        **_comparison(runs),
     }
     return render(request, "experiments/experiment.html", context)
 
@@ -53,6 +56,13 @@ def table(request: HttpRequest, pk: int) -> HttpResponse:
     row = _experiment(request, pk)
     context = {"experiment": row, "with_curves": True, **_table(_runs(request, row))}
     return render(request, "experiments/_runs.html", context)
+
+
+@require_GET
+def comparison(request: HttpRequest, pk: int) -> HttpResponse:
+    """The cells' table alone, for htmx: something has changed."""
+    runs = _runs(request, _experiment(request, pk))
+    return render(request, "experiments/_comparison.html", _comparison(runs))
 
 
 @require_GET
@@ -99,3 +109,7 @@ def _runs(request: HttpRequest, row: Experiment) -> list[Any]:
 
 def _table(runs: list[Any]) -> dict[str, Any]:
     return {"rows": selectors.run_rows(runs)}
+
+
+def _comparison(runs: list[Any]) -> dict[str, Any]:
+    return {"comparison": compare(runs), "compared": FIGURES}

@@ -94,28 +94,6 @@ def resume(job: Job, by: User) -> bool:
     return changed
 
 
-def change_places(job: Job, *, by: User, up: bool) -> bool:
-    """Let a waiting job change places with the one before or after it. True if there was one."""
-    with transaction.atomic():
-        waiting = list(
-            Job.objects.select_for_update()
-            .filter(queue=job.queue, state=State.QUEUED)
-            .order_by("position", "id")
-        )
-        here = next((i for i, row in enumerate(waiting) if row.pk == job.pk), None)
-        there = None if here is None else here + (-1 if up else 1)
-        if here is None or there is None or not 0 <= there < len(waiting):
-            return False
-        lowest = waiting[0].position
-        waiting[here], waiting[there] = waiting[there], waiting[here]
-        # All are numbered anew from the lowest, which stays below what later jobs get (their own key).
-        for place, row in enumerate(waiting):
-            Job.objects.filter(pk=row.pk).update(position=lowest + place)
-        note(job, "moved", {"up": up, "by": str(by)})
-        transaction.on_commit(lambda: hint(job))
-    return True
-
-
 # --- by workers -----------------------------------------------------------------------------------
 
 

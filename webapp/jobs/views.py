@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from webapp.accounts.models import User
 from webapp.accounts.permissions import may_edit, require
 from webapp.accounts.request import user_of
-from webapp.jobs import kinds, selectors, services, wording
+from webapp.jobs import kinds, ordering, selectors, services, wording
 from webapp.jobs.models import Job
 
 LINES_A_PAGE = 200
@@ -54,12 +54,21 @@ def resume(request: HttpRequest, pk: int) -> HttpResponse:
 def move(request: HttpRequest, pk: int, *, up: bool) -> HttpResponse:
     """Let a waiting job change places with its neighbour."""
     job = _steerable(request, pk)
-    moved = services.change_places(job, by=user_of(request), up=up)
+    moved = ordering.change_places(job, by=user_of(request), up=up)
     if request.headers.get("HX-Request"):
         return render(request, "jobs/_queue.html", _queue(request))
     if not moved:
         messages.info(request, f"{job.title} is already at that end of the queue.")
     return HttpResponseRedirect(_back(request, job))
+
+
+@require_POST
+def place(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let a waiting job go before another, or to the end: where it was dropped. Answers the queue."""
+    job = _steerable(request, pk)
+    before = request.POST.get("before", "")
+    ordering.place(job, by=user_of(request), before=int(before) if before.isdecimal() else None)
+    return render(request, "jobs/_queue.html", _queue(request))
 
 
 @require_GET

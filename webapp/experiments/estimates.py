@@ -1,0 +1,156 @@
+"""What starting runs will cost and read, said before they start: learned from earlier runs, never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
+from operator import or_
+from statistics import median
+from typing import Any
+
+from django.db.models import Q
+
+from mmfrm.config import TrainConfig
+from webapp.datasets.models import DatasetVersion
+from webapp.experiments.models import Run
+from webapp.experiments.points import epoch_payloads
+from webapp.jobs.models import Job, JobEvent
+from webapp.jobs.selectors import live_workers
+
+LOOKED_AT = 200  # the latest runs that are searched for one alike
+UNKNOWN = "Not known yet: first run of this size on this machine."
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one run. None where nothing like it has run here."""
+
+    seconds: float | None
+    memory_bytes: int | None
+    disk_bytes: int | None
+    source: str  # in words
+
+
+@dataclass(frozen=True)
+class Total:
+    """Of all runs of a plan, one after the other on each worker."""
+
+    runs: int
+    seconds: float | None
+    memory_bytes: int | None  # of the largest
+    disk_bytes: int | None
+    workers: int
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a run will read from its data set."""
+
+    rule: str
+    counts: tuple[tuple[str, int], ...]  # images a split
+    leaks: int
+    notes: tuple[str, ...]
+
+
+def total_of(version: DatasetVersion, configs: Sequence[TrainConfig]) -> Total:
+    """What runs of these configs cost together, with the workers that now live. Nothing alike: None."""
+    workers = list(live_workers().filter(queue=Job.Queue.GPU))
+    hosts = sorted({worker.host for worker in workers})
+    learned: dict[tuple[Any, ...], Run | None] = {}
+    costs = []
+    for config in configs:
+        like = _likeness(config)
+        if like not in learned:
+            learned[like] = _alike(like, hosts)
+        costs.append(_cost(learned[like], version, config))
+    times, disks = [c.seconds for c in costs], [c.disk_bytes for c in costs]
+    known = [t for t in times if t is not None]
+    return Total(
+        runs=len(costs),
+        seconds=sum(known) / max(1, len(workers)) if len(known) == len(times) else None,
+        memory_bytes=max((c.memory_bytes for c in costs if c.memory_bytes), default=None),
+        disk_bytes=sum(d for d in disks if d is not None) if None not in disks else None,
+        workers=len(workers),
+        sources=tuple(dict.fromkeys(c.source for c in costs)),
+    )
+
+
+def reading_of(version: DatasetVersion, config: TrainConfig) -> Reading:
+    """Images a split after rule, leaks and shares, as far as the version's own counts tell."""
+    counts = {split: _labelled(classes) for split, classes in version.counts.items() if split}
+    found = version.report.get("duplicates", {})
+    leaks = found.get("leaking_exact", 0) + found.get("leaking_near", 0)
+    notes = []
+    data = config.data
+    train = counts.get("train", 0)
+    if leaks and data.leave_out_leaks:
+        train -= leaks
+        notes.append(f"{leaks:,} training images leak into validation or test and are left out.")
+    elif leaks:
+        notes.append(f"Warning: {leaks:,} training images leak into validation or test and are trained on.")
+    if not counts.get("val"):
+        counts["val"] = round(train * data.val_fraction)
+        train -= counts["val"]
+        notes.append("There is no validation split: one is carved from the training part.")
+    train = min(max(1, round(train * data.train_share)), data.max_train or train)
+    has_votes = version.vote_columns is not None
+    if has_votes and data.label_rule != "majority":
+        notes.append(f"Counts are of the majority rule; {data.label_rule} keeps some more.")
+    limited = {s: min(n, data.max_eval or n) for s, n in counts.items() if s in ("val", "test")}
+    return Reading(
+        rule=data.label_rule if has_votes else "labels as given",
+        counts=tuple((s, n) for s, n in {"train": max(0, train), **limited}.items() if n > 0),
+        leaks=leaks,
+        notes=tuple(notes),
+    )
+
+
+def _likeness(config: TrainConfig) -> tuple[Any, ...]:
+    """What decides on the speed and the memory of a step."""
+    net, runtime = config.network, config.runtime
+    return (net.size, net.width, net.fusion, net.landmarks, config.optim.batch_size, runtime.precision)
+
+
+def _alike(like: tuple[Any, ...], hosts: Sequence[str]) -> Run | None:
+    """The latest run of this size on a machine whose worker lives; where none lives, on any.
+
+    Workers' names end in "@host"; what comes before changes with every start of the worker.
+    """
+    rows = Run.objects.exclude(best={}).select_related("job", "version").order_by("-created_at")
+    if hosts:
+        rows = rows.filter(reduce(or_, (Q(job__worker__endswith=f"@{host}") for host in hosts)))
+    return next((run for run in rows[:LOOKED_AT] if _likeness(run.train_config) == like), None)
+
+
+def _cost(run: Run | None, version: DatasetVersion, config: TrainConfig) -> Cost:
+    if run is None:
+        return Cost(None, None, None, UNKNOWN)
+    payloads = list(epoch_payloads(run))
+    images = payloads[-1]["train"]["count"]
+    same = run.version_id == version.pk and run.train_config.data == config.data
+    share = 1.0 if same else dict(reading_of(version, config).counts).get("train", 0) / max(1, images)
+    disk = sum(file.stat().st_size for file in run.folder.rglob("*") if file.is_file())
+    return Cost(
+        seconds=_epoch_seconds(run, payloads) * share * config.optim.epochs,
+        memory_bytes=max(payload["memory_bytes"] for payload in payloads) or None,
+        disk_bytes=disk or None,
+        source=f"Learned from a run of the same size on {run.job.worker.rpartition('@')[2]}.",
+    )
+
+
+def _epoch_seconds(run: Run, payloads: Sequence[dict[str, Any]]) -> float:
+    """From one epoch's end to the next within an attempt, validation and checkpoint included; the median.
+
+    Never less than the training alone, which is all that a single epoch tells.
+    """
+    trained = float(median(payload["seconds"] for payload in payloads))
+    rows = JobEvent.objects.filter(job=run.job_id, kind="epoch").order_by("key").values_list("attempt", "at")
+    gaps = [(b[1] - a[1]).total_seconds() for a, b in pairwise(rows) if a[0] == b[0]]
+    return max(trained, median(gaps)) if gaps else trained
+
+
+def _labelled(classes: dict[str, int]) -> int:
+    return sum(n for name, n in classes.items() if name)

@@ -1,0 +1,70 @@
+"""Starting many runs with one form, and what a start will cost."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from webapp.accounts.permissions import may_create, require
+from webapp.accounts.request import user_of
+from webapp.errors import RefusedError
+from webapp.experiments import estimates, selectors, services
+from webapp.experiments.forms import RunForm
+from webapp.experiments.sweep_form import SweepForm
+from webapp.experiments.sweeps import MOST_RUNS, Planned
+
+REFUSAL = "Viewers cannot start runs. Ask an administrator for the editor role."
+
+
+@require_http_methods(["GET", "POST"])
+def new_sweep(request: HttpRequest) -> HttpResponse:
+    """Choose what varies; all runs start together, in one experiment."""
+    user = user_of(request)
+    require(may_create(user), REFUSAL)
+    initial = {name: request.GET[name] for name in ("preset", "version", "experiment") if name in request.GET}
+    form = SweepForm(request.POST if request.method == "POST" else None, user=user, initial=initial)
+    if form.is_valid():
+        names = ("version", "preset", "planned", "name", "experiment", "start_from", "private", "request_key")
+        try:
+            made = services.start_sweep(user, **{name: form.cleaned_data[name] for name in names})
+        except RefusedError as error:
+            form.add_error(None, str(error))
+        else:
+            return redirect("experiments:experiment", made.pk)
+    context = {"form": form, "most": MOST_RUNS, "has_data": selectors.ready_versions(user).exists()}
+    return render(request, "experiments/new_sweep.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+def sweep_plan(request: HttpRequest) -> HttpResponse:
+    """The runs that the form would start now, and their cost, for htmx. Starts nothing."""
+    user = user_of(request)
+    require(may_create(user), REFUSAL)
+    form = SweepForm(request.POST, user=user)
+    planned = form.cleaned_data["planned"] if form.is_valid() else []
+    return _plan(request, form, planned)
+
+
+@require_POST
+def run_plan(request: HttpRequest) -> HttpResponse:
+    """What the form of one run would cost and read, for htmx. Starts nothing."""
+    user = user_of(request)
+    require(may_create(user), REFUSAL)
+    form = RunForm(request.POST, user=user, initial={})
+    planned = [Planned("", form.cleaned_data["config"])] if form.is_valid() else []
+    return _plan(request, form, planned)
+
+
+def _plan(request: HttpRequest, form: SweepForm | RunForm, planned: list[Planned]) -> HttpResponse:
+    if not planned:
+        problems = [text for texts in form.errors.values() for text in texts]
+        return render(request, "experiments/_plan.html", {"problems": problems})
+    version, configs = form.cleaned_data["version"], [one.config for one in planned]
+    context = {
+        "planned": planned,
+        "total": estimates.total_of(version, configs),
+        "reading": estimates.reading_of(version, configs[0]),
+        "readings_differ": any(config.data != configs[0].data for config in configs),
+    }
+    return render(request, "experiments/_plan.html", context)
