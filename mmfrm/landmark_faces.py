@@ -76,8 +76,8 @@ def _fingerprint(names: list[str], images: NDArray[np.uint8], points: Points) ->
     """Of names, pixels and points; 34,445 grey faces take half a second."""
     digest = sha256("\n".join(names).encode())
     for start in range(0, len(images), CHUNK):
-        digest.update(np.ascontiguousarray(images[start : start + CHUNK]))
-    digest.update(np.ascontiguousarray(points))
+        digest.update(np.ascontiguousarray(images[start : start + CHUNK]).data)
+    digest.update(np.ascontiguousarray(points).data)
     return digest.hexdigest()
 
 

@@ -138,6 +138,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "experiments:run": (get(SEES, pk="run"),),
     "experiments:clone_run": (get(MAKES_FROM, pk="run"), post(MAKES_FROM, 422, pk="run")),
     "experiments:run_head": (get(SEES, pk="run"),),
+    "experiments:run_symptoms": (get(SEES, pk="run"),),
     "experiments:run_results": (get(SEES, pk="run"),),
     "experiments:run_log": (get(SEES, pk="run"),),
     "experiments:run_points": (get(SEES, pk="run"),),

@@ -16,6 +16,7 @@ from webapp.accounts.permissions import get_editable, get_visible, may_create, m
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
 from webapp.experiments import figures, points, selectors, services, training
+from webapp.experiments import symptoms as diagnosis
 from webapp.experiments.forms import RunEditForm, RunForm, clone_initial
 from webapp.experiments.models import Run
 from webapp.experiments.preset_cards import preset_cards, preset_values
@@ -73,6 +74,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
     row = _run(request, pk)
     context = {
         "run": row,
+        "symptoms": diagnosis.of_run(row),
         "setting_groups": selectors.settings_table(row),
         "form": RunEditForm(instance=row),
         "facts": selectors.facts_of(row),
@@ -86,6 +88,12 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 def head(request: HttpRequest, pk: int) -> HttpResponse:
     """The run's head alone, for htmx: its state has changed."""
     return render(request, "experiments/_head.html", _head(request, _run(request, pk)) | {"is_partial": True})
+
+
+@require_GET
+def symptoms(request: HttpRequest, pk: int) -> HttpResponse:
+    """What is wrong with it, alone: an epoch has ended."""
+    return render(request, "experiments/_symptoms.html", {"symptoms": diagnosis.of_run(_run(request, pk))})
 
 
 @require_GET

@@ -21,6 +21,7 @@ urlpatterns = [
     path("runs/<int:pk>/", run_views.run, name="run"),
     path("runs/<int:pk>/clone/", run_views.clone, name="clone_run"),
     path("runs/<int:pk>/head/", run_views.head, name="run_head"),
+    path("runs/<int:pk>/symptoms/", run_views.symptoms, name="run_symptoms"),
     path("runs/<int:pk>/results/", run_views.results, name="run_results"),
     path("runs/<int:pk>/log/", run_views.log, name="run_log"),
     path("runs/<int:pk>/points/", run_views.run_points, name="run_points"),

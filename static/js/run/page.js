@@ -93,6 +93,7 @@ function onEvents(events) {
   if (news.has("epochs")) {
     showEpochs();
     showChips();
+    refetch("symptoms", "#symptoms", 1500);
     refetch("results", "#results", 2500);
     if (events.some((event) => event.kind === "epoch" && event.best)) refetch("head", "#run-head", 500);
   }
