@@ -41,7 +41,11 @@ def test_a_loss_that_is_no_number_is_said_alone() -> None:
 def test_a_collapse_is_a_loss_of_guessing_or_a_shut_gate(loss: float, alpha: float) -> None:
     last = Story().epoch_end(8).payload()
     last["train"]["alpha_mean"] = alpha
-    assert said([Epoch(train=loss, val=loss, images_per_second=70.0)], last) == ["It has collapsed"]
+    assert said([Epoch(train=loss, val=loss, images_per_second=70.0)] * 3, last) == ["It has collapsed"]
+
+
+def test_a_slow_first_epoch_is_no_collapse() -> None:
+    assert said([Epoch(train=math.log(8), val=math.log(8), images_per_second=70.0)]) == []
 
 
 def test_a_validation_loss_that_rises_for_long_while_training_falls_is_learning_by_heart() -> None:
@@ -81,3 +85,15 @@ def test_the_page_says_it_and_asks_two_queries(
             b"It has collapsed"
             in client_of(editor).get(reverse(f"experiments:{name}", args=[run.pk])).content
         )
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_the_page_opens_when_an_epoch_had_no_number(editor: User, client_of: ClientOf, split: str) -> None:
+    run = queued_run(editor, ready_version(editor))
+    play(run, Story(epochs=5, steps=24), range(5))
+    row = JobEvent.objects.filter(job=run.job_id, kind="epoch").order_by("key").last()
+    assert row is not None
+    row.payload[split]["cross_entropy"] = None
+    row.save()
+    page = client_of(editor).get(reverse("experiments:run", args=[run.pk]))
+    assert b"The loss is no longer a number" in page.content

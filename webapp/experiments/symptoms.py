@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models.fields.json import KT
+from django.db.models import F
 
 from webapp.experiments.models import Run
 from webapp.jobs.models import JobEvent
@@ -45,12 +45,11 @@ def of_run(run: Run) -> list[Symptom]:
     if last is None:
         return []
     columns = rows.annotate(
-        train=KT("payload__train__cross_entropy"),
-        val=KT("payload__val__cross_entropy"),
-        rate=KT("payload__images_per_second"),
+        train=F("payload__train__cross_entropy"),
+        val=F("payload__val__cross_entropy"),
+        rate=F("payload__images_per_second"),
     ).values_list("train", "val", "rate")
-    epochs = [Epoch(*(None if value is None else float(value) for value in row)) for row in columns]
-    return list(found(epochs, last.payload))
+    return list(found([Epoch(*row) for row in columns], last.payload))
 
 
 def found(epochs: Sequence[Epoch], last: dict[str, Any]) -> Iterator[Symptom]:
@@ -62,7 +61,7 @@ def found(epochs: Sequence[Epoch], last: dict[str, Any]) -> Iterator[Symptom]:
             is_grave=True,
         )
         return
-    collapse = _collapse(epochs[-1].train, last)
+    collapse = _collapse(epochs, last)
     if collapse is not None:
         yield collapse
         return  # what follows from it needs no words of its own
@@ -71,12 +70,15 @@ def found(epochs: Sequence[Epoch], last: dict[str, Any]) -> Iterator[Symptom]:
     yield from _slow(epochs)
 
 
-def _collapse(loss: float, last: dict[str, Any]) -> Symptom | None:
+def _collapse(epochs: Sequence[Epoch], last: dict[str, Any]) -> Symptom | None:
+    loss = epochs[-1].train or 0.0
     classes = len(last["train"].get("classes", ()))
     guessing = math.log(classes) if classes > 1 else 0.0
     alpha = last["train"].get("alpha_mean")
     is_shut = alpha is not None and alpha < SHUT_GATE
-    if not classes or (abs(loss - guessing) > NEAR_GUESSING * guessing and not is_shut):
+    # A slow warm-up costs no less than guessing either, but its gate stays open and it does not last.
+    guesses = len(epochs) >= EARLY and abs(loss - guessing) <= NEAR_GUESSING * guessing
+    if not classes or not (is_shut or guesses):
         return None
     gate = f", and α has fallen to {alpha:.3f}" if is_shut else ""
     return Symptom(
