@@ -88,7 +88,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Training]:
     training = Training(product, int(product.query(TRAIN)))
     wait_until(lambda: training.has_reached(3), 90, "three epochs")
     yield training
-    product.stop()
+    training.product.stop()  # the last of those that were started in turn
 
 
 def kill(training: Training, victim: str) -> None:
