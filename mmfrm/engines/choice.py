@@ -141,7 +141,8 @@ def measured(files: ModelFiles, programs: tuple[str, ...], threads: int) -> dict
 def _worth_measuring(files: ModelFiles, program: str) -> list[str]:
     """The accurate engines of a program; fp32 only where there is no other, since it is never faster."""
     if program == "torch" and not has_gpu() and _is_there("openvino"):
-        return []  # on CPUs eager torch was never faster (tests/benchmarks/bench_predict.py), and importing it takes seconds
+        # On CPUs eager torch was never faster (tests/benchmarks/bench_predict.py), and importing it takes seconds.
+        return []
     accurate = [e for e in available(files, program) if files.is_accurate(e)]
     return [e for e in accurate if not e.endswith("-fp32")] or accurate
 
