@@ -141,7 +141,7 @@ def measured(files: ModelFiles, programs: tuple[str, ...], threads: int) -> dict
 def _worth_measuring(files: ModelFiles, program: str) -> list[str]:
     """The accurate engines of a program; fp32 only where there is no other, since it is never faster."""
     if program == "torch" and not has_gpu() and _is_there("openvino"):
-        # Eager torch was never faster on CPUs (tests/benchmarks/bench_predict.py), and takes seconds to import.
+        # Eager torch was never faster on CPUs (tests/benchmarks/bench_predict.py), and is slow to import.
         return []
     accurate = [e for e in available(files, program) if files.is_accurate(e)]
     return [e for e in accurate if not e.endswith("-fp32")] or accurate
