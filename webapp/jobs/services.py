@@ -146,14 +146,15 @@ def record(job: Job, event: Event) -> bool:
 
 def end(job: Job, *, last: Event | None, exit_status: str) -> None:
     """The child is gone. `last` is its terminal event, if it said one; `exit_status` is for people."""
-    if isinstance(last, Finished):
-        _leave(job, State.FINISHED, "")
-    elif isinstance(last, Failed):
-        _leave(job, State.FAILED, last.message)
-    elif isinstance(last, Stopped):
-        _give_back(job, lost=False, why=last.reason)
-    else:
-        _give_back(job, lost=True, why=f"The process ended without a word ({exit_status}).")
+    with _held(job):  # a wish that comes between two tries would find no worker to hear it
+        if isinstance(last, Finished):
+            _leave(job, State.FINISHED, "")
+        elif isinstance(last, Failed):
+            _leave(job, State.FAILED, last.message)
+        elif isinstance(last, Stopped):
+            _give_back(job, lost=False, why=last.reason)
+        else:
+            _give_back(job, lost=True, why=f"The process ended without a word ({exit_status}).")
 
 
 def seen(*, name: str, queue: str, host: str, pid: int, facts: dict[str, Any]) -> None:
