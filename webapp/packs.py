@@ -13,6 +13,7 @@ SIGNATURES = {
     b"\xff\xd8\xff": "image/jpeg",
     b"RIFF": "image/webp",
 }
+ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
 def read(path: Path, offset: int, length: int) -> bytes:
@@ -30,6 +31,11 @@ def content_type(data: bytes) -> str:
     return next(
         (kind for start, kind in SIGNATURES.items() if data.startswith(start)), "application/octet-stream"
     )
+
+
+def ending(data: bytes) -> str:
+    """What the name of an encoded image ends in; "" for what is none."""
+    return ENDINGS.get(content_type(data), "")
 
 
 def image_response(request: HttpRequest, *, path: Path, offset: int, length: int, etag: str) -> HttpResponse:

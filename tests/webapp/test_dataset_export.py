@@ -20,6 +20,7 @@ from tests.mmfrm.sources import imported as imported_pack
 from tests.mmfrm.sources import jpeg, png, write_zip
 from tests.webapp.test_datasets import imported
 from tests.webapp.work import do_next
+from webapp import zips
 from webapp.accounts.models import User
 from webapp.datasets import exporting, revising
 from webapp.datasets.models import DatasetVersion
@@ -149,4 +150,4 @@ def test_a_layout_that_cannot_hold_the_version_is_refused_in_words(
 def test_a_download_holds_little_at_once(editor: User, tmp_path: Path) -> None:
     version = imported(editor, write_zip(tmp_path / "in.zip", raf_db()))
     exporting_piece = max(len(piece) for piece in exporting.stream(version, "folders"))
-    assert exporting_piece < exporting.PIECE + max(version.samples.values_list("length", flat=True)) + 20_000
+    assert exporting_piece < zips.PIECE + max(version.samples.values_list("length", flat=True)) + 20_000

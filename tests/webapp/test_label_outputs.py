@@ -20,9 +20,10 @@ from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
-from webapp.labeling import exports, making, review
+from webapp.labeling import making, review
 from webapp.labeling.models import LabelBatch, Prediction
 from webapp.registry.models import Model
+from webapp.zips import zip_stream
 
 CLASSES = ["neutral", "happiness", "sadness"]
 pytestmark = pytest.mark.django_db
@@ -131,7 +132,7 @@ def test_a_zip_is_made_in_pieces(pictures: list[bytes]) -> None:
             pulled.append(i)
             yield f"{i}.png", data
 
-    pieces = exports.zipped(files(), piece=len(pictures[0]))
+    pieces = zip_stream(files(), piece=len(pictures[0]))
     assert next(pieces)
     assert len(pulled) < len(pictures), "the first piece is out before the last face is read"
 

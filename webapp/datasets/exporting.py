@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ from mmfrm.spreadsheet import safe_cell
 from webapp import packs
 from webapp.datasets.models import DatasetVersion, Sample
 from webapp.errors import RefusedError
+from webapp.zips import zip_stream
 
 LAYOUTS = {
     "folders": "A folder for each expression",
@@ -29,11 +29,9 @@ LAYOUTS = {
     "raf_db": "RAF-DB",
 }
 CHUNK = 500  # samples asked for at once: no query stays open while a slow visitor downloads
-PIECE = 2**18
 _FER_SPLITS = {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
 _FER_USAGE = {"train": "Training", "val": "PublicTest", "test": "PrivateTest", "": ""}
 _UNLABELLED = "unlabelled"
-_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 _UNSAFE = re.compile(r"[^\w.() -]+")
 
 
@@ -51,28 +49,6 @@ class _Names:
             path = f"{folder}{stem}-{sample.index:06}{suffix}"
         self.taken.add(path.lower())
         return path
-
-
-class _Pipe(io.RawIOBase):
-    """What a zip is written to, and taken out of again; it cannot be sought in, so the zip is a stream."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-        self.size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object) -> int:
-        piece = bytes(data)  # type: ignore[call-overload]
-        self.parts.append(piece)
-        self.size += len(piece)
-        return len(piece)
-
-    def take(self) -> bytes:
-        taken = b"".join(self.parts)
-        self.parts, self.size = [], 0
-        return taken
 
 
 # Where an image goes (index and suffix known), and the row of the table about it, if it has one.
@@ -118,27 +94,24 @@ def stream(version: DatasetVersion, layout: str) -> Iterator[bytes]:
     if reason := why_not(version, layout):
         raise RefusedError(reason)
     place, table, header = _PLANS[layout](version)
-    return _pieces(version, place, table, header)
+    return zip_stream(_files(version, place, table, header))
 
 
-def _pieces(version: DatasetVersion, place: Place, table: str, header: list[str]) -> Iterator[bytes]:
-    pipe = _Pipe()
+def _files(
+    version: DatasetVersion, place: Place, table: str, header: list[str]
+) -> Iterator[tuple[str, bytes | str]]:
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     if header:
         writer.writerow(header)
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # pictures are compressed already
-        for sample in _samples(version):
-            data = packs.read(version.folder / sample.pack, sample.offset, sample.length)
-            path, row = place(sample, _SUFFIXES.get(packs.content_type(data), ".png"))
-            archive.writestr(zipfile.ZipInfo(path), data)
-            if row is not None:
-                writer.writerow(row)
-            if pipe.size >= PIECE:
-                yield pipe.take()
-        if table:
-            archive.writestr(zipfile.ZipInfo(table), lines.getvalue(), zipfile.ZIP_DEFLATED)
-    yield pipe.take()
+    for sample in _samples(version):
+        data = packs.read(version.folder / sample.pack, sample.offset, sample.length)
+        path, row = place(sample, packs.ending(data) or ".png")
+        yield path, data
+        if row is not None:
+            writer.writerow(row)
+    if table:
+        yield table, lines.getvalue()
 
 
 def _samples(version: DatasetVersion) -> Iterator[Sample]:

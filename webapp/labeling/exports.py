@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,8 +19,8 @@ from webapp.accounts.permissions import get_visible
 from webapp.labeling import selectors
 from webapp.labeling.models import LabelBatch, Prediction, Verdict
 from webapp.streams import StreamedRows
+from webapp.zips import zip_stream
 
-ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 LINES = 500  # in one piece of a stream
 
 
@@ -47,7 +46,8 @@ def folders_zip(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     rows = batch.predictions.filter(offset__isnull=False)
     if request.GET.get("reviewed"):
         rows = rows.exclude(verdict=Verdict.NOTHING)
-    return _download(batch, "zip", "application/zip", zipped(_files(batch, selectors.in_pieces(batch, rows))))
+    files = _files(batch, selectors.in_pieces(batch, rows))
+    return _download(batch, "zip", "application/zip", zip_stream(files))
 
 
 def _batch(request: HttpRequest, pk: int) -> LabelBatch:
@@ -164,44 +164,9 @@ def _files(batch: LabelBatch, rows: Iterable[Prediction]) -> Iterator[tuple[str,
 def file_name(row: Prediction, data: bytes) -> str:
     """A name of its own for each face: its number, its photo's name, and an ending that tells the truth."""
     stem = PurePosixPath(row.file.replace("\\", "/")).stem
-    return f"{row.index:06} {_plain(stem)[:80]}{ENDINGS.get(packs.content_type(data), '')}"
+    return f"{row.index:06} {_plain(stem)[:80]}{packs.ending(data)}"
 
 
 def _plain(text: str) -> str:
     """Without what a file system, or whoever unpacks, could take for a path."""
     return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .") or "_"
-
-
-class _Sink:
-    """A file that cannot be read or sought: what was written since is taken out by `take`."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self.pieces.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-    def take(self) -> bytes:
-        data = b"".join(self.pieces)
-        self.pieces.clear()
-        return data
-
-
-def zipped(files: Iterable[tuple[str, bytes]], piece: int = 2**18) -> Iterator[bytes]:
-    """A zip of named files, a piece at a time; pictures are not compressed again."""
-    sink = _Sink()
-    waiting = 0
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
-        for name, data in files:
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, data)
-            waiting += len(data)
-            if waiting >= piece:
-                yield sink.take()
-                waiting = 0
-    yield sink.take()
