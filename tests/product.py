@@ -68,7 +68,7 @@ class Product:
         """What a management command prints, run on the product's data."""
         command = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=dict(self.env), capture_output=True, text=True, check=False
+            command, cwd=REPOSITORY, env=dict(self.env), capture_output=True, text=True, check=False, timeout=120
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -162,7 +162,7 @@ def test_without_a_server_a_page_of_ours_says_so_and_comes_back_by_itself(
 ) -> None:
     signed_in.goto(furnished.url)
     signed_in.evaluate("navigator.serviceWorker.ready.then(() => true)")
-    signed_in.wait_for_function("navigator.serviceWorker.controller !== null")
+    signed_in.wait_for_function("() => navigator.serviceWorker.controller !== null")
     signed_in.context.set_offline(True)
     signed_in.goto(f"{furnished.url}/jobs/")
     expect(signed_in.get_by_role("heading")).to_have_text("The server cannot be reached")
@@ -183,7 +183,7 @@ def test_charts_follow_the_theme_and_keep_what_was_zoomed(signed_in: Page, furni
     }""")
     signed_in.emulate_media(color_scheme="dark")
     signed_in.wait_for_function(
-        'document.getElementById("guide-chart").layout.font.color !== window.before', timeout=5000
+        '() => document.getElementById("guide-chart").layout.font.color !== window.before', timeout=5000
     )
     found = signed_in.evaluate("""() => {
         const { data, layout } = document.getElementById("guide-chart");
