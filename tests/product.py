@@ -68,8 +68,9 @@ class Product:
         """What a management command prints, run on the product's data."""
         command = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=dict(self.env), capture_output=True, text=True, check=False, timeout=120
-        )
+            command, cwd=REPOSITORY, env=dict(self.env), capture_output=True, text=True, check=False,
+            timeout=120,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
 
