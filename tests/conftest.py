@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a script's background; a product inherits it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 NOT_SHIPPED = "../shared"  # real faces and reference vectors: the one reason to skip in CI too
 
 
