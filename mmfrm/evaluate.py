@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmfrm.calibration import Answers
+from mmfrm.card import temperature_of
 from mmfrm.checkpoint import load_model
 from mmfrm.classes import mapping_indices
 from mmfrm.config import DataConfig, LossConfig, RuntimeConfig
@@ -50,7 +52,7 @@ class View:
 def measure(
     network: nn.Module,
     views: Sequence[View],
-    statistics: SplitStatistics,
+    statistics: SplitStatistics | Answers,
     criterion: Criterion,
     *,
     runtime: Runtime,
@@ -136,7 +138,7 @@ def evaluate(folder: Path, job: EvaluateJob, control: Control) -> Iterator[Event
     views = _views(job, faces, model.classes)
     runtime.place(model.network)
     yield Started(facts=_facts(job, faces, views, runtime))
-    statistics = SplitStatistics(model.classes)
+    statistics = SplitStatistics(model.classes, temperature_of(model.card))
     criterion = Criterion(LossConfig(), torch.ones(len(model.classes))).to(runtime.device)
     finished = yield from measure(
         model.network,

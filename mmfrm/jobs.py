@@ -58,7 +58,9 @@ class PredictJob(Job):
     source: str = required("Source", "An image, a folder of images, or a zip.")
     model: str = required("Model", "Model folder (a run's model/).")
     filename: str = setting("", "File name", "What a single image is called; empty: its own name.")
-    temperature: float = setting(1.0, "Temperature", "Divides the logits: above 1 is less sure.", low=0.01)
+    temperature: float = setting(
+        0.0, "Temperature", "Divides the logits: above 1 is less sure. 0: the model's own.", low=0.0
+    )
     flip_average: bool = setting(False, "Flip averaging", "Average each face with its mirror image.")
     engine: str = setting(
         "auto",

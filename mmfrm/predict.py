@@ -10,7 +10,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from mmfrm.control import Control
 from mmfrm.decoding import Chunk, decoded
 from mmfrm.engines import Engine, open_engine
+from mmfrm.engines.model_files import ModelFiles
 from mmfrm.events import Event, Finished, Predicted, Started, Stopped
 from mmfrm.failures import JobError
 from mmfrm.images import Pixels
@@ -41,9 +42,10 @@ def predict(folder: Path, job: PredictJob, control: Control) -> Iterator[Event]:
     pictures = open_pictures(job.source, folder / "listing.json", job.filename)
     _refuse_another_source(folder / "source.json", pictures)
     engine = open_engine(Path(job.model), job.engine, remembered=folder / "engine.json")
+    job = replace(job, temperature=job.temperature or ModelFiles(Path(job.model)).temperature)
     log = RowLog(folder, with_faces=job.save_faces)
     try:
-        yield Started(resumed=log.count > 0, facts=_facts(pictures, engine, log))
+        yield Started(resumed=log.count > 0, facts=_facts(pictures, engine, log, job.temperature))
         yield from _told_again(log)
         began, before = time.monotonic(), log.next_picture
         yield from _label(pictures, engine, log, job, control)
@@ -62,13 +64,14 @@ def predict(folder: Path, job: PredictJob, control: Control) -> Iterator[Event]:
         engine.close()
 
 
-def _facts(pictures: Pictures, engine: Engine, log: RowLog) -> dict[str, Any]:
+def _facts(pictures: Pictures, engine: Engine, log: RowLog, temperature: float) -> dict[str, Any]:
     return {
         "engine": engine.name,
         "classes": list(engine.classes),
         "pictures": len(pictures.names),
         "done": log.next_picture,
         "threads": engine.threads,
+        "temperature": temperature,
     }
 
 

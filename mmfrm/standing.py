@@ -40,6 +40,7 @@ class Standing:
     last_epoch_end: dict[str, Any] | None = None  # payload of the event
     history: list[dict[str, Any]] = field(default_factory=list)  # headline figures, an entry an epoch
     best_val: dict[str, Any] = field(default_factory=dict)
+    temperature: float | None = None  # of the best epoch's weights, fitted on val at the end
     test: dict[str, Any] | None = None
 
     def is_better(self, figure: float) -> bool:
@@ -114,6 +115,7 @@ def keep_model(
         "epoch": standing.best_epoch,
         "val": standing.best_val,
         "test": None if standing.test is None else _headline(standing.test),
+        **({} if standing.temperature is None else {"temperature": standing.temperature}),
         "training": asdict(config),
         "data_fingerprint": faces.fingerprint,
     }

@@ -24,11 +24,13 @@ Z95 = 1.959963984540054  # two-sided 95 %
 class SplitStatistics:
     """Collects one pass over a split on the device, without making the host wait; `figures()` reads it once.
 
-    Under soft labels the true class of a sample is the one with the largest share.
+    Under soft labels the true class of a sample is the one with the largest share. All figures are of the
+    logits as they are; with a `temperature` there is also the calibration error of logits divided by it.
     """
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(self, classes: Sequence[str], temperature: float | None = None) -> None:
         self.classes = tuple(classes)
+        self.temperature = temperature
         # 1, total, cross-entropy and RFLoss, each times the batch size and summed.
         self._sums: Tensor | None = None
         # One value a sample. All are kept (20 bytes each), since the deviation of p(true) about the mean
@@ -36,6 +38,7 @@ class SplitStatistics:
         self._labels: list[Tensor] = []
         self._predictions: list[Tensor] = []
         self._confidences: list[Tensor] = []
+        self._tempered: list[Tensor] = []  # confidences at the temperature
         self._p_true: list[Tensor] = []
         self._alphas: list[Tensor] = []
 
@@ -49,6 +52,8 @@ class SplitStatistics:
         self._predictions.append(prediction)
         self._confidences.append(confidence)
         self._p_true.append(probabilities.gather(1, labels[:, None]).squeeze(1))
+        if self.temperature is not None:
+            self._tempered.append(torch.softmax(logits.float() / self.temperature, dim=1).amax(1))
         self._alphas.append(alpha.detach().float().flatten())
         losses = torch.stack([torch.ones_like(parts.total), *parts]).detach().float() * len(labels)
         self._sums = losses if self._sums is None else self._sums + losses
@@ -59,7 +64,7 @@ class SplitStatistics:
             return
         dist.all_reduce(self._sums)
         for kept in self._kept().values():
-            kept[:] = [_gathered(torch.cat(kept))]
+            kept[:] = [gathered(torch.cat(kept))]
 
     def state(self) -> dict[str, Tensor]:
         """What was seen so far, for a checkpoint in the middle of a pass; empty before the first batch."""
@@ -80,6 +85,7 @@ class SplitStatistics:
             "confidences": self._confidences,
             "p_true": self._p_true,
             "alphas": self._alphas,
+            **({} if self.temperature is None else {"tempered": self._tempered}),
         }
 
     def figures(self) -> dict[str, Any]:
@@ -103,11 +109,18 @@ class SplitStatistics:
             "mean_class_accuracy": sum(c["recall"] for c in present) / len(present),
             "macro_f1": sum(c["f1"] for c in present) / len(present),
             "calibration_error": calibration_error(torch.cat(self._confidences).cpu(), labels == predictions),
+            **self._at_temperature(labels == predictions),
             "alpha_mean": alphas.mean().item(),
             "alpha_std": alphas.std(correction=0).item(),
             "confusion": confusion.tolist(),
             "classes": classes,
         }
+
+    def _at_temperature(self, correct: Tensor) -> dict[str, float]:
+        if self.temperature is None:
+            return {}
+        error = calibration_error(torch.cat(self._tempered).cpu(), correct)
+        return {"temperature": self.temperature, "calibration_error_tempered": error}
 
     def _class_figures(self, confusion: Tensor, labels: Tensor) -> list[dict[str, Any]]:
         p_true = torch.cat(self._p_true).double().cpu()
@@ -166,13 +179,15 @@ def calibration_error(confidences: Tensor, correct: Tensor) -> float:
     return (excess.abs().sum() / len(confidences)).item()
 
 
-def _gathered(own: Tensor) -> Tensor:
-    """Values of all processes, which may have different lengths, in the order of ranks."""
+def gathered(own: Tensor) -> Tensor:
+    """Values (n, …) of all processes, whose n may differ, in the order of ranks."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return own
     length = torch.tensor([len(own)], device=own.device)
     lengths = [torch.zeros_like(length) for _ in range(dist.get_world_size())]
     dist.all_gather(lengths, length)
     sizes = [int(n) for n in lengths]
-    padded = own.new_zeros(max(sizes))
+    padded = own.new_zeros(max(sizes), *own.shape[1:])
     padded[: len(own)] = own
     parts = [torch.zeros_like(padded) for _ in sizes]
     dist.all_gather(parts, padded)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mmfrm.calibration import Answers
 from mmfrm.checkpoint import load_model
 from mmfrm.control import Control
 from mmfrm.data import Faces, open_faces
@@ -24,7 +25,7 @@ from mmfrm.events import Checkpointed, EpochEnd, Evaluated, Event, Finished, Not
 from mmfrm.jobs import TrainJob
 from mmfrm.learner import Learner, Outcome
 from mmfrm.meanwhile import meanwhile
-from mmfrm.nn import build_network
+from mmfrm.nn import FaceNetwork, build_network
 from mmfrm.pulse import Pulse
 from mmfrm.resume import LAST, restore_checkpoint, save_checkpoint
 from mmfrm.runtime import Runtime, prepare, set_seed
@@ -165,7 +166,7 @@ class Training:
         return outcome
 
     def _measure(
-        self, network: nn.Module, split: str, statistics: SplitStatistics, phase: str
+        self, network: nn.Module, split: str, statistics: SplitStatistics | Answers, phase: str
     ) -> Generator[Event, None, bool]:
         progress = measure(
             network,
@@ -221,20 +222,32 @@ class Training:
         """Open the test split, once, with the best epoch's weights."""
         standing = self._standing
         self._processes.wait()  # until rank 0 has written the model
-        if "test" in self._faces.splits and standing.test is None:
+        if standing.temperature is None or (standing.test is None and "test" in self._faces.splits):
             network = load_model(self._folder / MODEL).network
             self._runtime.place(network)
-            test = self._new_statistics()
-            if not (yield from self._measure(network, "test", test, "testing")):
+            if not (yield from self._judge(network)):
                 yield Stopped(reason=self._control.reason)
                 return
-            standing.test = test.figures()
             if self._processes.speaks:
                 keep_model(self._folder, network, self._faces, self._config, standing)
             self._save()
         if standing.test is not None:
             yield Evaluated(split="test", figures=standing.test)
         yield Finished(result={"model": MODEL, **standing.headline()})
+
+    def _judge(self, network: FaceNetwork) -> Generator[Event, None, bool]:
+        """How sure the best weights should be, by val; then their figures on test, where there is one."""
+        standing = self._standing
+        answers = Answers()
+        if not (yield from self._measure(network, "val", answers, "calibrating")):
+            return False
+        standing.temperature = answers.temperature()
+        if "test" in self._faces.splits:
+            test = SplitStatistics(self._faces.classes, standing.temperature)
+            if not (yield from self._measure(network, "test", test, "testing")):
+                return False
+            standing.test = test.figures()
+        return True
 
     # --- what is kept on the disk ------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
+from mmfrm.card import temperature_of
 from mmfrm.failures import JobError
 from mmfrm.machine import cache_folder
 
@@ -49,6 +50,12 @@ class ModelFiles:
         if digest != self.description.get("weights_sha256"):
             raise JobError(f"{path} is torn, or belongs to another model.json. Copy the whole folder again.")
         return digest[:16]
+
+    @property
+    def temperature(self) -> float:
+        """What its logits are to be divided by; 1 where none was fitted."""
+        card = self.description.get("card")
+        return (temperature_of(card) if isinstance(card, dict) else None) or 1.0
 
     @property
     def checks(self) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmfrm.checkpoint import load_model
+from mmfrm.card import temperature_of
+from mmfrm.checkpoint import Model, load_model
 from mmfrm.engines.tracing import one_thread
 from mmfrm.images import SIDE
 from mmfrm.machine import allowed_threads
@@ -22,22 +23,26 @@ BATCH = 32  # faces compared at once
 
 
 class AnswersOfPixels(nn.Module):
-    """(B, 3, 112, 112) uint8 RGB -> probabilities (B, K), logits (B, K), α (B, 1)."""
+    """(B, 3, 112, 112) uint8 RGB -> probabilities (B, K), logits (B, K), α (B, 1).
 
-    def __init__(self, network: nn.Module) -> None:
+    The probabilities are those at the model's temperature, the logits are as they come.
+    """
+
+    def __init__(self, model: Model) -> None:
         super().__init__()
-        self.network = network
+        self.network = model.network
+        self.temperature = temperature_of(model.card) or 1.0
 
     def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         alpha, logits = self.network(rgb)
-        return logits.softmax(1), logits, alpha
+        return (logits / self.temperature).softmax(1), logits, alpha
 
 
 def write_onnx(model_folder: Path, path: Path) -> None:
     """Write a model as ONNX: input `rgb` (batch, 3, 112, 112) uint8, any batch; outputs `probabilities`,
     `logits`, `alpha`; the classes in the file's metadata. Normalisation is inside."""
     model = load_model(model_folder)
-    network = AnswersOfPixels(model.network).eval().requires_grad_(False)
+    network = AnswersOfPixels(model).eval().requires_grad_(False)
     # Two, since torch takes a batch of one for a constant.
     example = torch.zeros(2, 3, SIDE, SIDE, dtype=torch.uint8)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that we do without
@@ -71,7 +76,7 @@ def onnx_difference(model_folder: Path, path: Path, rgb: np.ndarray[Any, np.dtyp
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = allowed_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    network = AnswersOfPixels(load_model(model_folder).network).eval()
+    network = AnswersOfPixels(load_model(model_folder)).eval()
     largest, start, size = 0.0, 0, 1
     while start < len(rgb):
         batch = rgb[start : start + size]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,16 @@ def test_the_rows_hold_what_the_network_answers(tmp_path: Path, model: Path) -> 
     rows = rows_of(label(tmp_path / "job", model, source, temperature=2.0))
     for row in rows:
         expected = expected_probabilities(model, source, row["file"], 2.0)
+        assert row["probabilities"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_model_is_as_sure_as_its_card_says(tmp_path: Path, model: Path) -> None:
+    source, sure = jpegs(tmp_path / "photos", 3), tmp_path / "sure"
+    shutil.copytree(model, sure)
+    description = json.loads((sure / "model.json").read_text()) | {"card": {"temperature": 0.5}}
+    (sure / "model.json").write_text(json.dumps(description))
+    for row in rows_of(label(tmp_path / "job", sure, source)):
+        expected = expected_probabilities(sure, source, row["file"], 0.5)
         assert row["probabilities"] == pytest.approx(expected, abs=1e-4)
 
 

@@ -118,6 +118,7 @@ def test_the_best_epochs_weights_are_kept_and_tested_once(run: tuple[Path, list[
     (evaluated,) = of(Evaluated, events)
     assert evaluated.split == "test"
     assert card["test"]["accuracy"] == evaluated.figures["accuracy"]
+    assert card["temperature"] == evaluated.figures["temperature"] > 0
     finished = events[-1]
     assert isinstance(finished, Finished)
     assert finished.result["model"] == "model"

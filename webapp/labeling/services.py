@@ -59,7 +59,6 @@ def prepare(job: Job) -> PredictJob:
         flip_average=bool(batch.options.get("flip_average")),
         faces=batch.options.get("faces", "aligned"),
         min_face=int(batch.options.get("min_face", 40)),
-        temperature=float(batch.model.card.get("temperature", 1.0)),
         save_faces=True,
     )
 

@@ -19,6 +19,8 @@ HEADLINES = (
     "mean_class_accuracy",
     "macro_f1",
     "calibration_error",
+    "temperature",
+    "calibration_error_tempered",
 )
 
 LIMITS = (
