@@ -12,7 +12,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WEB = {"django", "celery", "channels", "channels_redis", "kombu", "redis", "webapp", "workers"}
-OF_MMFRM_FOR_WEBAPP = {"schema", "config", "jobs", "events", "classes", "spreadsheet"}
+OF_MMFRM_FOR_WEBAPP = {"schema", "config", "jobs", "events", "classes", "spreadsheet", "shipped"}
 
 
 def imports(package: str) -> Iterator[tuple[Path, str]]:

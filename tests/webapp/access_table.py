@@ -154,6 +154,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "registry:download": (get(SEES, pk="model"),),
     "registry:export": (post(CHANGES, pk="model"),),
     "registry:exported": (get(SEES, pk="model"),),
+    "registry:starter": (post(EDITORS),),
     "registry:promote": (post(MAKES_FROM_ROLE_FIRST, run="run"),),
     # labelling
     "labeling:index": (get(SIGNED_IN),),

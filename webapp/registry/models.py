@@ -21,6 +21,14 @@ class Model(Owned):
     run = models.OneToOneField(Run, null=True, blank=True, on_delete=models.SET_NULL, related_name="model")
     classes = models.JSONField()
     card = models.JSONField(default=dict)  # data, provenance, recipe, figures, limits
+    shipped = models.BooleanField(default=False)  # the one that came with the program
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["shipped"], condition=models.Q(shipped=True), name="one_shipped_model"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

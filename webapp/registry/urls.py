@@ -13,5 +13,6 @@ urlpatterns = [
     path("<int:pk>/download/", views.download, name="download"),
     path("<int:pk>/export/", views.export, name="export"),
     path("<int:pk>/export/files/", views.exported, name="exported"),
+    path("starter/", views.starter, name="starter"),
     path("promote/<int:run>/", views.promote, name="promote"),
 ]

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
 
@@ -15,6 +16,7 @@ from webapp.errors import RefusedError
 from webapp.experiments.models import Run
 from webapp.folders import zipped
 from webapp.registry import exporting, selectors, services
+from webapp.registry import starter as shipped
 from webapp.registry.forms import ExportForm, ModelForm
 from webapp.registry.models import Model
 
@@ -58,6 +60,21 @@ def promote(request: HttpRequest, run: int) -> HttpResponse:
     except RefusedError as error:
         messages.error(request, str(error))
         return redirect("experiments:run", row.pk)
+    return redirect("registry:model", made.pk)
+
+
+@require_POST
+def starter(request: HttpRequest) -> HttpResponse:
+    """Take the model that ships with the program into this lab, and go on to label with it."""
+    require(may_create(request.user), "Viewers cannot add models. Ask an administrator for the editor role.")
+    try:
+        made = shipped.adopt(user_of(request))
+    except RefusedError as error:
+        messages.error(request, str(error))
+        return redirect("registry:index")
+    messages.success(request, f"{made.name} is here. Its card says what it is good for, and what not.")
+    if request.POST.get("then") == "label":
+        return redirect(f"{reverse('labeling:new')}?model=model:{made.pk}")
     return redirect("registry:model", made.pk)
 
 

@@ -175,6 +175,14 @@ def expression_badge(name: str, note: str = "") -> dict[str, Any]:
 
 
 @register.simple_tag
+def starter_offer() -> dict[str, Any]:
+    """What ships with the program and nobody has taken up yet; empty where there is nothing to offer."""
+    from webapp.registry.starter import offered
+
+    return offered()
+
+
+@register.simple_tag
 def ago(moment: datetime | None, empty: str = "never") -> SafeString | str:
     """A time as people say it, with the exact one on hover; kept up to date by relative-time.js."""
     if moment is None:

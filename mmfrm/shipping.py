@@ -1,0 +1,106 @@
+"""A finished run as a model that ships with this package: `python -m mmfrm.shipping RUN FOLDER`.
+
+The weights are halved, and the card is made of what the run wrote: data, recipe, figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from mmfrm.config import difference, presets, settings_of
+from mmfrm.failures import JobError
+from mmfrm.jobs import TrainJob, read_job
+from mmfrm.variants import halve
+
+HEADLINES = (
+    "count", "accuracy", "accuracy_low", "accuracy_high", "mean_class_accuracy", "macro_f1",
+    "calibration_error", "temperature", "calibration_error_tempered", "classes",
+)  # fmt: skip
+
+
+def ship(run: Path, folder: Path, *, data_name: str, preset: str) -> dict[str, Any]:
+    """Write the best weights of a finished run to `folder`, with a card; returns the card.
+
+    Raises JobError where the run has not ended, or `data_name` is empty.
+    """
+    job = read_job(run)
+    if not isinstance(job, TrainJob):
+        raise JobError(f"{run} is no training.", resumable=False)
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    tested = [e for e in events if e["kind"] == "evaluated"]
+    epochs = {e["epoch"]: e for e in events if e["kind"] == "epoch"}
+    if not tested or events[-1]["kind"] != "finished":
+        raise JobError(f"{run} has not ended, or has no test part. Go on with it first.", resumable=False)
+    halve(run / "model", folder)
+    path = folder / "model.json"
+    content = json.loads(path.read_text())
+    best = int(content["card"]["epoch"])
+    facts = json.loads((run / "provenance.json").read_text())
+    content["card"] = {
+        "temperature": content["card"]["temperature"],
+        "epoch": best,
+        "data": {
+            "name": data_name,
+            "images": sum(facts["images"].values()),
+            "counts": facts["images"],
+            "fingerprint": facts["data_fingerprint"],
+        },
+        "recipe": _recipe(job, preset, facts),
+        "versions": facts["versions"],
+        "figures": {
+            "val": _figures(epochs[best]["val"]) | {"epoch": best},
+            "test": _figures(tested[-1]["figures"]),
+        },
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    return dict(content["card"])
+
+
+def _recipe(job: TrainJob, preset: str, facts: dict[str, Any]) -> dict[str, Any]:
+    config = job.config
+    titles = {s.name: s.title for s in settings_of(config)}
+    ours = difference(presets()[preset], config)
+    return {
+        "preset": preset,
+        "size": config.network.size,
+        "fusion": config.network.fusion,
+        "epochs": config.optim.epochs,
+        "seed": config.runtime.seed,
+        "parameters": facts["parameters"],
+        "changes": [
+            {"setting": titles[name], "preset": usual, "value": value}
+            for name, (usual, value) in ours.items()
+            if not name.startswith("runtime.")
+        ],
+    }
+
+
+def _figures(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: figures[name] for name in HEADLINES if name in figures}
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m mmfrm.shipping", description=__doc__)
+    parser.add_argument("run", type=Path, help="The folder of a finished training.")
+    parser.add_argument("folder", type=Path, help="Where the model goes.")
+    parser.add_argument("--data-name", required=True, help="What the data are called on the card.")
+    parser.add_argument(
+        "--preset", default="small", choices=tuple(presets()), help="What the run began with."
+    )
+    given = parser.parse_args()
+    try:
+        card = ship(given.run, given.folder, data_name=given.data_name, preset=given.preset)
+    except JobError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps({k: v for k, v in card["figures"]["test"].items() if k != "classes"}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""The model that ships with the program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from webapp.accounts.models import User
+from webapp.errors import RefusedError
+from webapp.registry import services, starter
+from webapp.registry.models import Model
+
+pytestmark = pytest.mark.django_db
+CARD: dict[str, Any] = {
+    "temperature": 1.2,
+    "data": {"name": "FERPlus", "images": 10, "counts": {"train": 8, "test": 2}, "fingerprint": "f" * 64},
+    "recipe": {"preset": "small", "size": "small", "fusion": "tcffm", "epochs": 1, "seed": 0, "changes": []},
+    "versions": {"torch": "2.13.0"},
+    "figures": {
+        "val": {"accuracy": 0.8, "epoch": 0},
+        "test": {
+            "count": 2,
+            "accuracy": 0.5,
+            "mean_class_accuracy": 0.5,
+            "classes": [
+                {"name": "neutral", "count": 1, "recall": 1.0},
+                {"name": "contempt", "count": 8, "recall": 0.125},
+            ],
+        },
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "starter"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "model.json").write_text(json.dumps({"classes": ["neutral", "contempt"], "card": CARD}))
+    monkeypatch.setattr(starter, "STARTER", folder)
+    return folder
+
+
+def test_one_click_on_the_labelling_page_brings_it_and_goes_on_to_label(
+    editor: User, client_of: Callable[[User], Client]
+) -> None:
+    client = client_of(editor)
+    assert "Use the starter model" in client.get(reverse("labeling:new")).text
+    answer = client.post(reverse("registry:starter"), {"then": "label"}, follow=True)
+    model = Model.objects.get()
+    assert answer.redirect_chain[-1][0] == f"{reverse('labeling:new')}?model=model:{model.pk}"
+    assert f'value="model:{model.pk}" selected' in answer.text
+    assert "Use the starter model" not in answer.text
+    assert (model.folder / "model.safetensors").read_bytes() == b"weights"
+    page = client.get(reverse("registry:model", args=[model.pk])).text
+    assert "It misses most faces that show contempt (12% of 8 test faces)." in page
+
+
+def test_asked_twice_it_is_there_once_and_after_a_deletion_it_is_offered_again(editor: User) -> None:
+    model = starter.adopt(editor)
+    assert starter.adopt(editor) == model
+    assert starter.offered() == {}
+    services.delete(model)
+    assert starter.offered()["classes"] == ["neutral", "contempt"]
+    assert starter.adopt(editor).pk != model.pk
+
+
+def test_where_none_ships_nothing_is_offered(
+    editor: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starter, "STARTER", tmp_path / "nothing")
+    assert starter.offered() == {}
+    with pytest.raises(RefusedError, match="No starter model"):
+        starter.adopt(editor)
+
+
+def test_an_adoption_leaves_nothing_half_done(editor: User) -> None:
+    model = starter.adopt(editor)
+    starter.adopt(editor)
+    assert list(model.folder.parent.glob(".*")) == []

@@ -1,0 +1,96 @@
+"""The model that ships with the program, so that labelling works on the first day."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from mmfrm.shipped import STARTER
+from webapp.accounts.models import User
+from webapp.errors import RefusedError
+from webapp.registry.cards import LIMITS
+from webapp.registry.models import Model
+
+NAME = "Starter model"
+WEAK_RECALL = 0.5  # an expression recognised less often than this is named as a weakness
+
+
+@lru_cache(maxsize=2)
+def _description(folder: Path) -> dict[str, Any]:
+    path = folder / "model.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
+
+
+def description() -> dict[str, Any]:
+    """Its model.json; empty where none ships."""
+    return _description(STARTER)
+
+
+def offered() -> dict[str, Any]:
+    """What a page offers: the description, unless it is here already or does not ship."""
+    return {} if Model.objects.filter(shipped=True).exists() else description()
+
+
+def adopt(user: User) -> Model:
+    """Make it a model of this lab, once, however often it is asked. Deleted, it can be adopted again.
+
+    Raises RefusedError where none ships.
+    """
+    said = description()
+    if not said:
+        raise RefusedError("No starter model ships with this version. Train one: a quick look takes minutes.")
+    part = Path(settings.DATA_DIR) / "models" / f".{uuid.uuid4().hex}.part"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(STARTER, part)
+    try:
+        return _take_over(user, said, part)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@transaction.atomic
+def _take_over(user: User, said: dict[str, Any], part: Path) -> Model:
+    # The unique constraint on `shipped` makes the second of two at once wait, and then find the first's.
+    model, is_new = Model.objects.get_or_create(
+        shipped=True,
+        defaults={"owner": user, "name": NAME, "classes": said["classes"], "card": _card(said["card"], user)},
+    )
+    if is_new:
+        shutil.rmtree(model.folder, ignore_errors=True)
+        part.replace(model.folder)
+    return model
+
+
+def _card(card: dict[str, Any], user: User) -> dict[str, Any]:
+    """In the form of other models' cards."""
+    return {
+        **card,
+        "data": {**card["data"], "is_drawn": False},
+        "provenance": {
+            "trained_by": "the makers of this program",
+            "promoted_by": str(user),
+            "promoted_at": timezone.now().isoformat(),
+            "versions": card["versions"],
+        },
+        "limits": [*weaknesses(card["figures"]["test"]), *LIMITS],
+    }
+
+
+def weaknesses(test: dict[str, Any]) -> list[str]:
+    """What it is not good at, from its own figures."""
+    weak = [c for c in test.get("classes", []) if c["count"] and c["recall"] < WEAK_RECALL]
+    named = ", ".join(f"{c['name']} ({c['recall']:.0%} of {c['count']} test faces)" for c in weak)
+    said = [f"It misses most faces that show {named}."] if weak else []
+    return [
+        *said,
+        "It learned from small grey photos of the web of 2013: mostly adults, mostly posed or famous.",
+    ]
