@@ -41,6 +41,19 @@ class Standing:
     history: list[dict[str, Any]] = field(default_factory=list)  # headline figures, an entry an epoch
     best_val: dict[str, Any] = field(default_factory=dict)
     test: dict[str, Any] | None = None
+    tested_epoch: int = -1  # whose weights `test` is of
+    heard: int = 0  # the last order obeyed
+    steered: list[dict[str, Any]] = field(default_factory=list)  # payloads of what was obeyed
+    patience_from: int = -1  # epoch before which nothing counts for patience
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether the test figures are those of the best epoch."""
+        return self.test is not None and self.tested_epoch == self.best_epoch
+
+    def is_out_of(self, patience: int) -> bool:
+        """Whether so many epochs (0: any number) have brought nothing better."""
+        return 0 < patience <= self.epoch - 1 - max(self.best_epoch, self.patience_from)
 
     def is_better(self, figure: float) -> bool:
         """Whether a figure beats the best so far; the first always does."""
@@ -56,7 +69,7 @@ class Standing:
 
     def headline(self) -> dict[str, Any]:
         """What a finished run says first."""
-        test = {"test": _headline(self.test)} if self.test is not None else {}
+        test = {"test": _headline(self.test)} if self.test is not None and self.is_tested else {}
         return {"best_epoch": self.best_epoch, "epochs": self.epoch, "val": self.best_val, **test}
 
 
@@ -113,8 +126,9 @@ def keep_model(
     card = {
         "epoch": standing.best_epoch,
         "val": standing.best_val,
-        "test": None if standing.test is None else _headline(standing.test),
+        "test": _headline(standing.test) if standing.test is not None and standing.is_tested else None,
         "training": asdict(config),
+        "steering": standing.steered,
         "data_fingerprint": faces.fingerprint,
     }
     part, there, old = folder / (MODEL + ".part"), folder / MODEL, folder / (MODEL + ".old")
