@@ -145,7 +145,7 @@ def test_what_cannot_be_planned_starts_nothing_and_says_why(
 @pytest.mark.django_db
 def test_all_start_or_none_does(editor: User, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = sweeps.plan(SMALL, [sweeps.axis_of(SMALL, "runtime.seed", ["0", "1", "2"])])
-    start = services.start_run
+    start = services._make_run
     started: list[Run] = []
 
     def refuse_the_third(*args: Any, **values: Any) -> Run:
@@ -154,7 +154,7 @@ def test_all_start_or_none_does(editor: User, monkeypatch: pytest.MonkeyPatch) -
         started.append(start(*args, **values))
         return started[-1]
 
-    monkeypatch.setattr(services, "start_run", refuse_the_third)
+    monkeypatch.setattr(services, "_make_run", refuse_the_third)
     with pytest.raises(RefusedError):
         services.start_sweep(
             editor, version=ready_version(editor), preset="small", planned=planned, name="n",
