@@ -18,7 +18,7 @@ from webapp.errors import RefusedError
 from webapp.experiments import services, sweeps, training
 from webapp.experiments.comparison import compare, mean_of
 from webapp.experiments.models import Experiment, Run
-from webapp.jobs import services as jobs
+from webapp.jobs import roster
 from webapp.jobs.models import Job
 
 NEW = "/experiments/sweeps/new/"
@@ -194,7 +194,7 @@ def test_a_cost_is_learned_from_the_machine_whose_worker_lives(
     version = ready_version(editor)
     play(queued_run(editor, version), Story(epochs=2, steps=12), range(2), end=True)  # by gpu-1@lab
     for pid in (7, 8):  # started anew since
-        jobs.seen(name=f"gpu-{pid}@{host}", queue="gpu", host=host, pid=pid, facts={})
+        roster.seen(name=f"gpu-{pid}@{host}", queue="gpu", host=host, pid=pid, facts={})
     total = client_of(editor).post(PLAN, sent(version=version.pk)).context["total"]
     assert total.workers == 2
     assert total.seconds == (6 * 2 * 345.0 / 2 if is_known else None)
