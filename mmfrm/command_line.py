@@ -16,6 +16,7 @@ from mmfrm.config import TrainConfig, presets, replace, settings_of
 from mmfrm.jobs import JOBS, Job, TrainJob, read_job, write_job
 from mmfrm.run import FINISHED, WRONG_USAGE, run_folder
 from mmfrm.schema import ConfigError, from_dict
+from mmfrm.steer_command import add_steer_command
 
 EXIT_CODES = "Exit codes: 0 finished; 1 failed; 2 wrong usage; 3 stopped, and the same command goes on."
 
@@ -58,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     for kind, job_class in JOBS.items():
         _add_job_command(commands, kind, job_class)
     _add_run_command(commands)
+    add_steer_command(commands)
     return parser
 
 
@@ -216,14 +218,24 @@ def _value(name: str, text: str, kind: type) -> Any:
 def _check_same(folder: Path, job: Job) -> None:
     """The same command goes on; another one must not write over what is there."""
     there = read_job(folder)
+    if isinstance(there, TrainJob) and isinstance(job, TrainJob):
+        job = dataclasses.replace(job, steering=there.steering)  # a steered run is still the same
     if there == job:
         return
     if type(there) is not type(job):
         raise ConfigError(str(folder), "holds a job of another kind; choose another --out")
     differing = _differences(_flat(there), _flat(job))
     raise ConfigError(
-        str(folder), f"holds another job ({'; '.join(differing)}); choose another --out, or delete it"
+        str(folder),
+        f"holds another job ({'; '.join(differing)}); choose another --out, or delete it"
+        + (f"; to train longer: python -m mmfrm steer {folder} --extend N" if _is_longer(there, job) else ""),
     )
+
+
+def _is_longer(there: Job, job: Job) -> bool:
+    if not (isinstance(there, TrainJob) and isinstance(job, TrainJob)):
+        return False
+    return job.config.optim.epochs > there.config.optim.epochs
 
 
 def _flat(job: Job) -> dict[str, Any]:

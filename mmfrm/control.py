@@ -1,4 +1,4 @@
-"""How a running job is asked to stop. No torch."""
+"""How a running job is asked to stop, or told new orders. No torch."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ import os
 import signal
 import threading
 from types import FrameType
+from typing import Any
+
+from mmfrm.schema import ConfigError
+from mmfrm.steering import Order, read_orders
 
 
 class Control:
     """A wish to stop, made by a signal, a command on standard input, or the death of the parent.
 
-    A job polls `stop_requested()` between steps, leaves something resumable behind, and ends.
+    A job polls `stop_requested()` between steps, leaves something resumable behind, and ends. A training
+    also looks at `orders`: all that hold at present, or None where none were told since the start.
     """
 
     def __init__(self) -> None:
         self.reason = ""
+        self.orders: tuple[Order, ...] | None = None
         self._stop = threading.Event()
 
     def stop_requested(self) -> bool:
@@ -61,8 +67,10 @@ class Control:
 
     def _obey(self, line: bytes) -> None:
         try:
-            command = json.loads(line)["do"]
-        except (ValueError, KeyError, TypeError):
+            command: dict[str, Any] = json.loads(line)
+            if command["do"] == "stop":
+                self.request_stop("a stop was asked for")
+            elif command["do"] == "steer":
+                self.orders = read_orders(command["orders"])
+        except (ValueError, KeyError, TypeError, AttributeError, ConfigError):
             return  # not for us: a newer parent may know more commands
-        if command == "stop":
-            self.request_stop("a stop was asked for")

@@ -59,6 +59,14 @@ class Group:
         dist.all_reduce(flags, dist.ReduceOp.MAX)
         return tuple(bool(f) for f in flags.tolist())
 
+    def share(self, value: Any) -> Any:
+        """Rank 0's value, in every process."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
     def wait(self) -> None:
         """Until every process is here."""
         if self.world > 1:

@@ -124,11 +124,26 @@ class Notice(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Steered(Event):
+    """An order (mmfrm.steering) holds from `step` on, and a checkpoint knows it. A resumed job repeats it."""
+
+    kind: ClassVar[str] = "steered"
+    number: int
+    do: str
+    value: float
+    step: int  # the first, from 0, for which it holds
+    epoch: int  # in progress
+    learning_rate: float  # of that step
+    epochs: int  # of the whole run, now
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stopped(Event):
     """The job ended early because it was asked to; it can be resumed from its folder."""
 
     kind: ClassVar[str] = "stopped"
     reason: str = ""
+    on_order: bool = False  # its steering said where; not a signal, a command or the death of its parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +175,7 @@ KINDS: Mapping[str, type[Event]] = {
         Checkpointed,
         Predicted,
         Notice,
+        Steered,
         Stopped,
         Finished,
         Failed,

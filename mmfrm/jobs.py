@@ -10,9 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmfrm.config import TrainConfig
 from mmfrm.schema import Checked, ConfigError, from_dict, required, setting
+from mmfrm.steering import read_orders
 
 FORMAT = 1  # of job.json; raised when an older program could not read it
 
@@ -29,6 +31,13 @@ class TrainJob(Job):
     data: str = required("Data set", "A native data-set folder, or anything `mmfrm import` reads.")
     config: TrainConfig = field(default_factory=TrainConfig)
     start_from: str = setting("", "Start from", "Model folder or checkpoint whose weights are the start.")
+    steering: list[dict[str, Any]] = setting(  # noqa: RUF009
+        list, "Steering", "Orders given since its start; see `mmfrm.steering`."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        read_orders(self.steering)  # raises ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,7 +49,9 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]
 class Schedule:
     """The learning rate of each step.
 
-    A function of the step, but for `plateau`, which also remembers how often it has decayed.
+    A function of the step, but for `plateau`, which also remembers how often it has decayed. What people
+    order later bends it from a step on and leaves the steps before as they were. After an extension, a
+    cosine goes on as if it had been planned over the new number of epochs from its start.
     """
 
     def __init__(self, config: OptimConfig, steps_per_epoch: int) -> None:
@@ -58,17 +60,44 @@ class Schedule:
         self._best: float | None = None
         self._worse_epochs = 0
         self._decays = 0
+        # From which step on: factor of the rate, epochs in all.
+        self._course: list[tuple[int, float, int]] = [(0, 1.0, config.epochs)]
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run, as it is planned now."""
+        return self._course[-1][2]
+
+    @property
+    def factor(self) -> float:
+        """What multiplies the rate now."""
+        return self._course[-1][1]
+
+    def bend(self, step: int, *, factor: float | None = None, epochs: int | None = None) -> None:
+        """From a step on, another factor or another number of epochs; what is None stays."""
+        self._course.append(
+            (
+                step,
+                self.factor if factor is None else factor,
+                self.epochs if epochs is None else epochs,
+            )
+        )
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0 over the whole run."""
         config = self._config
         warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
-        return config.learning_rate * warm * self._decay(step)
+        _, factor, epochs = next(turn for turn in reversed(self._course) if turn[0] <= step)
+        return config.learning_rate * warm * self._decay(step, epochs) * factor
 
-    def _decay(self, step: int) -> float:
+    def rate_after_warmup(self, step: int) -> float:
+        """What the schedule alone would give at a step, without warm-up and ordered factors."""
+        return self._config.learning_rate * self._decay(step, self.epochs)
+
+    def _decay(self, step: int, epochs: int) -> float:
         config = self._config
         if config.schedule == "cosine":
-            total = max(config.epochs * self._steps_per_epoch - config.warmup_steps, 1)
+            total = max(epochs * self._steps_per_epoch - config.warmup_steps, 1)
             done = min(max(step - config.warmup_steps, 0) / total, 1.0)
             return 0.5 * (1 + math.cos(math.pi * done))
         if config.schedule == "exponential":
@@ -89,11 +118,15 @@ class Schedule:
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs."""
-        return {"best": self._best, "worse_epochs": self._worse_epochs, "decays": self._decays}
+        course = [list(turn) for turn in self._course]
+        plateau = {"best": self._best, "worse_epochs": self._worse_epochs, "decays": self._decays}
+        return {**plateau, "course": course}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         self._best, self._worse_epochs, self._decays = state["best"], state["worse_epochs"], state["decays"]
+        # Checkpoints from before runs could be steered have none.
+        self._course = [(step, factor, epochs) for step, factor, epochs in state.get("course", self._course)]
 
 
 class AveragedWeights(Generic[N]):

@@ -27,6 +27,10 @@ class Pulse:
         self._steps = 0
         self._learning_rate = 0.0
 
+    def expect(self, later_images: float, phase: str) -> None:
+        """What comes after this epoch has changed."""
+        self._later_images, self._meter.phase = later_images, phase
+
     @property
     def rate(self) -> float:
         """Images a second, over the last seconds."""

@@ -1,7 +1,8 @@
 """A job's process: one folder, one generator of events, one exit code.
 
 `python -m mmfrm run FOLDER --events json` reads FOLDER/job.json, does the job, writes an event a line on
-standard output and into FOLDER/events.jsonl, and obeys JSON commands on standard input ({"do": "stop"}).
+standard output and into FOLDER/events.jsonl, and obeys JSON commands on standard input: {"do": "stop"}, and
+for trainings {"do": "steer", "orders": [...]} with every order that holds at present (mmfrm.steering).
 The end of standard input means that the parent died: the job leaves something resumable and ends.
 
 No torch here: each kind of job is imported when it runs.

@@ -42,6 +42,19 @@ class Standing:
     best_val: dict[str, Any] = field(default_factory=dict)
     temperature: float | None = None  # of the best epoch's weights, fitted on val at the end
     test: dict[str, Any] | None = None
+    judged_epoch: int = -2  # whose weights temperature and test figures are of
+    heard: int = 0  # the last order obeyed
+    steered: list[dict[str, Any]] = field(default_factory=list)  # payloads of what was obeyed
+    patience_from: int = -1  # epoch before which nothing counts for patience
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether temperature and test figures, where there is a test part, are those of the best epoch."""
+        return self.judged_epoch == self.best_epoch
+
+    def is_out_of(self, patience: int) -> bool:
+        """Whether so many epochs (0: any number) have brought nothing better."""
+        return 0 < patience <= self.epoch - 1 - max(self.best_epoch, self.patience_from)
 
     def is_better(self, figure: float) -> bool:
         """Whether a figure beats the best so far; the first always does."""
@@ -57,7 +70,7 @@ class Standing:
 
     def headline(self) -> dict[str, Any]:
         """What a finished run says first."""
-        test = {"test": _headline(self.test)} if self.test is not None else {}
+        test = {"test": _headline(self.test)} if self.test is not None and self.is_judged else {}
         return {"best_epoch": self.best_epoch, "epochs": self.epoch, "val": self.best_val, **test}
 
 
@@ -114,9 +127,10 @@ def keep_model(
     card = {
         "epoch": standing.best_epoch,
         "val": standing.best_val,
-        "test": None if standing.test is None else _headline(standing.test),
-        **({} if standing.temperature is None else {"temperature": standing.temperature}),
+        "test": _headline(standing.test) if standing.test is not None and standing.is_judged else None,
+        **({"temperature": standing.temperature} if standing.is_judged else {}),
         "training": asdict(config),
+        "steering": standing.steered,
         "data_fingerprint": faces.fingerprint,
     }
     part, there, old = folder / (MODEL + ".part"), folder / MODEL, folder / (MODEL + ".old")

@@ -16,9 +16,11 @@ from mmfrm.events import (
     Notice,
     Progress,
     Started,
+    Steered,
     StepDone,
     Stopped,
 )
+from mmfrm.steering import in_words
 
 
 class Screen:
@@ -91,6 +93,8 @@ def lines(event: Event) -> list[str]:  # noqa: PLR0911 - a table of kinds
             return [f"{event.split}: {headline(event.figures)}"]
         case Notice():
             return [event.text if event.level == "info" else f"{event.level}: {event.text}"]
+        case Steered():
+            return [f"{in_words(event.do, event.value)}, from step {event.step + 1} on"]
         case Stopped():
             return [f"stopped: {event.reason}. The same command goes on from here."]
         case Finished():

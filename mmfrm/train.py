@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mmfrm import outlook
 from mmfrm.calibration import Answers
 from mmfrm.checkpoint import load_model
 from mmfrm.control import Control
@@ -21,7 +22,18 @@ from mmfrm.data import Faces, open_faces
 from mmfrm.data.sampling import order
 from mmfrm.ddp import Group, group
 from mmfrm.evaluate import View, measure
-from mmfrm.events import Checkpointed, EpochEnd, Evaluated, Event, Finished, Notice, Started, Stopped
+from mmfrm.events import (
+    Checkpointed,
+    EpochEnd,
+    Evaluated,
+    Event,
+    Finished,
+    Notice,
+    Started,
+    Steered,
+    Stopped,
+)
+from mmfrm.helm import Helm, obey
 from mmfrm.jobs import TrainJob
 from mmfrm.learner import Learner, Outcome
 from mmfrm.meanwhile import meanwhile
@@ -43,10 +55,7 @@ from mmfrm.standing import (
 )
 from mmfrm.starting_point import load_start
 from mmfrm.statistics import SplitStatistics
-
-FORWARD_COST = 0.35  # of an image only looked at, in images learned from: for the time left
-SAVING_SHARE = 0.05  # checkpoints within an epoch may take at most this share of the time
-AGREE_EVERY = 10  # steps between the questions whether any of several processes wants to stop
+from mmfrm.steering import read_orders
 
 
 def train(folder: Path, job: TrainJob, control: Control) -> Iterator[Event]:
@@ -73,6 +82,12 @@ class Training:
     ) -> None:
         self._folder, self._job, self._config = folder, job, job.config
         self._control, self._runtime, self._processes = control, runtime, processes
+        self._helm = Helm(
+            control,
+            processes,
+            read_orders(job.steering),
+            checkpoint_seconds=job.config.runtime.checkpoint_seconds,
+        )
         set_seed(job.config.runtime.seed)
         self._faces = faces
         self._train, self._val = require_split(faces, "train"), require_split(faces, "val")
@@ -92,7 +107,6 @@ class Training:
         self._standing = Standing()
         self._statistics, self._norms = self._fresh_figures()
         self._train_rate = 0.0
-        self._saved_at, self._saving_seconds = time.monotonic(), 0.0
 
     def events(self) -> Iterator[Event]:
         """Everything that happens until the run is finished or stopped."""
@@ -102,16 +116,34 @@ class Training:
         if self._standing.last_epoch_end is not None:
             # Whoever lost it with the killed process needs it; whoever has it replaces it by itself.
             yield EpochEnd(**self._standing.last_epoch_end)
+        yield from (Steered(**payload) for payload in list(self._standing.steered))
+        yield from self._steer()
         while not self._is_over():
+            if self._helm.must_stop(self._standing):
+                yield Stopped(reason=f"It was to stop after epoch {self._standing.epoch}.", on_order=True)
+                return
             if not (yield from self._epoch()):
                 yield Stopped(reason=self._control.reason)
                 return
+            self._helm.listen()  # before it counts as over: it may have been extended meanwhile
+            yield from self._steer()
         yield from self._finish()
 
     def _is_over(self) -> bool:
-        standing, optim = self._standing, self._config.optim
-        out_of_patience = 0 < optim.patience <= standing.epoch - 1 - standing.best_epoch
-        return standing.epoch >= optim.epochs or out_of_patience
+        standing = self._standing
+        return standing.epoch >= self._epochs or standing.is_out_of(self._config.optim.patience)
+
+    def _steer(self) -> Generator[Event, None, bool]:
+        """Obey what is new. The checkpoint comes before the word, so that it holds from the same step on
+        whatever happens next. True where one was written."""
+        fresh = self._helm.fresh(self._standing)
+        if not fresh:
+            return False
+        learner = self._learner
+        steered = [obey(order, self._standing, learner.schedule, learner.step_count) for order in fresh]
+        yield self._save()
+        yield from steered
+        return True
 
     def _epoch(self) -> Generator[Event, None, bool]:
         """Learn from every training image, validate, checkpoint. False where it was stopped."""
@@ -146,14 +178,22 @@ class Training:
             if pulse.is_due() or standing.batch == len(batches):
                 yield from pulse.say(self._learner.step_count - 1, standing.epoch)
             standing.seconds += time.monotonic() - started
-            stop, save = self._wishes(last=standing.batch == len(batches))
-            if stop or save:
-                pulse.require_finite()
-                yield self._save()
-            if stop:
+            if (yield from self._grant_wishes(pulse, last=standing.batch == len(batches))):
                 return False
         self._train_rate = pulse.rate
         return True
+
+    def _grant_wishes(self, pulse: Pulse, *, last: bool) -> Generator[Event, None, bool]:
+        """Between two steps: new orders, a checkpoint that is due. True where it is to stop."""
+        wishes = self._helm.wishes(self._standing.batch, last=last)
+        if wishes.stop or wishes.save or wishes.steer:
+            pulse.require_finite()
+        is_saved = wishes.steer and (yield from self._steer())
+        if is_saved:
+            pulse.expect(self._images_after(), self._phase("training"))
+        elif wishes.stop or wishes.save:
+            yield self._save()
+        return wishes.stop
 
     def _step(self, positions: Positions) -> Outcome:
         """One optimizer step on this process's part of a global batch."""
@@ -222,7 +262,10 @@ class Training:
         """Open the test split, once, with the best epoch's weights."""
         standing = self._standing
         self._processes.wait()  # until rank 0 has written the model
-        if standing.temperature is None or (standing.test is None and "test" in self._faces.splits):
+        if not standing.is_judged:
+            if standing.test is not None and standing.judged_epoch >= 0:
+                text = "The test split is opened again: the run was extended, and its best epoch is another."
+                yield Notice(text=text)
             network = load_model(self._folder / MODEL).network
             self._runtime.place(network)
             if not (yield from self._judge(network)):
@@ -247,6 +290,7 @@ class Training:
             if not (yield from self._measure(network, "test", test, "testing")):
                 return False
             standing.test = test.figures()
+        standing.judged_epoch = standing.best_epoch
         return True
 
     # --- what is kept on the disk ------------------------------------------------------------------
@@ -265,8 +309,7 @@ class Training:
                 "norms": self._norms,
             }
             save_checkpoint(self._folder, state)
-        self._saved_at = time.monotonic()
-        self._saving_seconds = self._saved_at - started
+        self._helm.saved(time.monotonic() - started)
         return Checkpointed(path=LAST, epoch=self._standing.epoch, step=self._learner.step_count)
 
     def _restore(self) -> bool:
@@ -295,21 +338,12 @@ class Training:
         epoch, step = self._standing.best_epoch, self._learner.step_count
         return Checkpointed(path=MODEL, epoch=epoch, step=step, best=True)
 
-    def _wishes(self, *, last: bool) -> tuple[bool, bool]:
-        """Whether to stop, and whether a checkpoint is due; the same answer in every process.
-
-        `last`: after the epoch's last step.
-        """
-        processes = self._processes
-        if processes.world > 1 and self._standing.batch % AGREE_EVERY and not last:
-            return False, False
-        every = self._config.runtime.checkpoint_seconds
-        pause = max(every, self._saving_seconds / SAVING_SHARE) if every else 0.0
-        due = processes.speaks and time.monotonic() - self._saved_at >= pause
-        stop, save = processes.agree(self._control.stop_requested(), due)
-        return stop, save
-
     # --- small questions ---------------------------------------------------------------------------
+
+    @property
+    def _epochs(self) -> int:
+        """Of the whole run, extensions included."""
+        return self._learner.schedule.epochs
 
     def _batches(self, epoch: int) -> list[Positions]:
         seed = self._config.runtime.seed
@@ -317,6 +351,7 @@ class Training:
         return in_batches(positions, self._config.optim.batch_size, self._processes.world)
 
     def _rfloss_active(self) -> bool:
+        # An extension does not move its start: what has begun must not end again.
         loss = self._config.loss
         starts = loss.rfloss_start * self._config.optim.epochs
         return loss.rfloss != "off" and self._standing.epoch >= starts
@@ -335,27 +370,17 @@ class Training:
         return gathered
 
     def _images_after(self) -> float:
-        """What comes after this epoch's learning, in images learned from."""
-        looked_at = FORWARD_COST * len(self._val)
-        epochs = self._config.optim.epochs - 1 - self._standing.epoch
-        test = len(self._faces.splits["test"]) if "test" in self._faces.splits else 0
-        return max(epochs, 0) * (len(self._train) + looked_at) + looked_at + FORWARD_COST * test
+        return outlook.images_after(self._faces, self._standing.epoch, self._epochs)
 
     def _phase(self, doing: str) -> str:
-        epoch = min(self._standing.epoch + 1, self._config.optim.epochs)
-        return f"{doing}, epoch {epoch} of {self._config.optim.epochs}"
+        return outlook.phase(doing, self._standing.epoch, self._epochs)
 
     def _facts(self) -> dict[str, Any]:
-        network = self._learner.network
-        return {
-            **self._runtime.facts(),
-            "processes": self._processes.world,
-            "parameters": sum(p.numel() for p in network.parameters()),
-            "trained_parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
-            "images": {name: len(split) for name, split in self._faces.splits.items()},
-            "classes": list(self._faces.classes),
-            "epochs": self._config.optim.epochs,
-            "steps_per_epoch": len(self._batches(0)),
-            "data_fingerprint": self._faces.fingerprint,
-            "data_report": self._faces.report,
-        }
+        return outlook.facts(
+            self._runtime,
+            self._processes,
+            self._learner.network,
+            self._faces,
+            epochs=self._epochs,
+            steps=len(self._batches(0)),
+        )

@@ -12,7 +12,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WEB = {"django", "celery", "channels", "channels_redis", "kombu", "redis", "webapp", "workers"}
-OF_MMFRM_FOR_WEBAPP = {"schema", "config", "jobs", "events", "classes", "spreadsheet", "shipped"}
+OF_MMFRM_FOR_WEBAPP = {
+    "schema", "config", "jobs", "events", "classes", "spreadsheet", "shipped", "steering",
+}  # fmt: skip
 
 
 def imports(package: str) -> Iterator[tuple[Path, str]]:
@@ -88,7 +90,9 @@ def test_importing_it_leaves_torch_unloaded(module: str, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("module", ["config", "events", "classes", "jobs", "schema", "run", "data.ingest"])
+@pytest.mark.parametrize(
+    "module", ["config", "events", "classes", "jobs", "schema", "steering", "run", "data.ingest"]
+)
 def test_what_the_web_and_imports_use_of_mmfrm_does_without_torch(module: str) -> None:
     code = f"import sys, mmfrm.{module}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import queue
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmfrm.events import Event, from_line
 from workers.capped_log import CappedLog
@@ -48,9 +50,16 @@ class Child:
 
     def ask_to_stop(self) -> None:
         """Ask by command: leave something resumable and end."""
+        self._command({"do": "stop"})
+
+    def steer(self, orders: list[dict[str, Any]]) -> None:
+        """Tell by command every order that holds at present."""
+        self._command({"do": "steer", "orders": orders})
+
+    def _command(self, command: dict[str, Any]) -> None:
         if (commands := self._process.stdin) is not None:
             with contextlib.suppress(OSError, ValueError):
-                commands.write(b'{"do": "stop"}\n')
+                commands.write(json.dumps(command).encode() + b"\n")
                 commands.flush()
 
     def terminate(self) -> None:

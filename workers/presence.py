@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from django.db import connections
 
-from webapp.jobs import services
+from webapp.jobs import roster
 from workers.patience import AWAY
 from workers.shares import cores
 
@@ -41,13 +41,13 @@ def _announce(queue: str, stop: threading.Event) -> None:
     facts = machine_facts()
     while True:
         try:
-            services.seen(name=worker_name(queue), queue=queue, host=host(), pid=os.getpid(), facts=facts)
+            roster.seen(name=worker_name(queue), queue=queue, host=host(), pid=os.getpid(), facts=facts)
         except AWAY:
             connections.close_all()
         if stop.wait(EVERY):
             break
     try:
-        services.gone(worker_name(queue))
+        roster.gone(worker_name(queue))
     except AWAY:
         pass  # it will be seen as gone soon anyway
     finally:

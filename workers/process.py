@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import connections
@@ -65,6 +66,7 @@ class Attempt:
         self._last: Event | None = None  # the terminal event, once said
         self._last_at = 0.0
         self._asked_at: float | None = None
+        self._told: list[dict[str, Any]] = []  # orders
         self._terminated = False
         self._taken_away = False
         self._over = threading.Event()
@@ -119,7 +121,8 @@ class Attempt:
 
     def _end(self, status: str) -> None:
         last = self._last
-        if self._leaving.is_set() and not isinstance(last, Finished | Failed):
+        has_answered = isinstance(last, Finished | Failed) or (isinstance(last, Stopped) and last.on_order)
+        if self._leaving.is_set() and not has_answered:
             last = Stopped(reason="Its worker was shut down.")  # ours to answer for: not a loss
         words = self.child.last_words()
         told = f"{status}; its last words:\n{words}" if words else status
@@ -154,6 +157,7 @@ class Attempt:
         try:
             self.child.log.cut_if_long()
             state = services.heartbeat(self.job)
+            self._steer()
         except AWAY as error:
             log.warning("job %s: no heartbeat (%s)", self.job.pk, str(error).strip())
             connections.close_all()
@@ -165,6 +169,13 @@ class Attempt:
             self._give_way()
         elif state in (State.PAUSING, State.STOPPING) and self._asked_at is None:
             self._ask(time.monotonic())
+
+    def _steer(self) -> None:
+        """Pass on what people ordered since the last beat. The child acts only on what is new to it."""
+        orders = services.orders(self.job)
+        if orders != self._told:
+            self._told = orders
+            self.child.steer(orders)
 
     def _ask(self, now: float) -> None:
         self._asked_at = now

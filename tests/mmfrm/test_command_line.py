@@ -183,3 +183,27 @@ def test_endings_say_how_to_go_on() -> None:
 
 def test_times_are_told_in_hours_and_minutes() -> None:
     assert [clock(s) for s in (0, 61, 3599.6, 7265)] == ["0:00", "1:01", "1:00:00", "2:01:05"]
+
+
+def test_a_training_is_extended_by_a_command_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mmfrm.command_line.run_folder", lambda folder, events: 0)
+    folder = str(tmp_path / "run")
+    train = ["train", "--data", "faces", "--out", folder, "--set"]
+    assert main([*train, "optim.epochs=3"]) == 0
+    assert main([*train, "optim.epochs=5"]) == WRONG_USAGE
+    assert f"to train longer: python -m mmfrm steer {folder} --extend N" in capsys.readouterr().err
+    assert main(["steer", folder, "--extend", "2"]) == 0
+    assert main(["steer", folder, "--scale-rate", "0.5", "--extend", "1"]) == 0
+    assert "2 more epochs\n" in capsys.readouterr().out
+    job = read_job(tmp_path / "run")
+    assert isinstance(job, TrainJob)
+    assert [(o["number"], o["do"]) for o in job.steering] == [(1, "extend"), (2, "extend"), (3, "scale_rate")]
+    assert main([*train, "optim.epochs=3"]) == 0  # the same command goes on
+    for wrong in (["--extend", "1.5"], ["--extend", "x"], []):
+        try:
+            code = main(["steer", folder, *wrong])
+        except SystemExit as usage:
+            code = int(str(usage.code))
+        assert code == WRONG_USAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from torch import nn
 from torch.multiprocessing.spawn import spawn
 
 from mmfrm.ddp import Group, group, synchronize_norms
-from mmfrm.events import EpochEnd, Event, Finished, StepDone, Stopped, from_line
+from mmfrm.events import EpochEnd, Event, Finished, Started, Steered, StepDone, Stopped, from_line
 from mmfrm.jobs import TrainJob, write_job
 from mmfrm.loss import Criterion
 from mmfrm.nn import build_network
@@ -42,6 +43,7 @@ CONFIG = smallest(
     optim__learning_rate=0.002,
     optim__batch_size=24,
 )
+NO_CHANGE = {"number": 1, "do": "scale_rate", "value": 1.0}
 
 
 def torchrun(folder: Path, processes: int = 2, **options: Any) -> subprocess.Popen[str]:
@@ -80,6 +82,10 @@ def test_two_processes_have_the_loss_curve_of_one_also_after_a_stop(
     for line in process.stdout:
         if line.startswith("{"):
             together.append(from_line(line))
+        if together and isinstance(together[-1], Started):
+            assert process.stdin is not None
+            process.stdin.write(json.dumps({"do": "steer", "orders": [NO_CHANGE]}) + "\n")
+            process.stdin.flush()
         if together and isinstance(together[-1], EpochEnd):
             assert process.stdin is not None
             process.stdin.write('{"do":"stop"}\n')
@@ -91,6 +97,8 @@ def test_two_processes_have_the_loss_curve_of_one_also_after_a_stop(
     together += read(again := torchrun(tmp_path))
     assert again.wait(60) == 0
     assert isinstance(together[-1], Finished)
+    # Only rank 0 was told; without the other's consent they would wait for each other for ever.
+    assert {e.number for e in together if isinstance(e, Steered)} == {1}
     mine, theirs = epoch_ends(together), epoch_ends(alone)
     assert mine.keys() == theirs.keys()
     for epoch, end in mine.items():

@@ -18,7 +18,7 @@ from webapp.errors import RefusedError
 from webapp.experiments import services, sweeps, training
 from webapp.experiments.comparison import compare, mean_of
 from webapp.experiments.models import Experiment, Run
-from webapp.jobs import services as jobs
+from webapp.jobs import roster
 from webapp.jobs.models import Job
 
 NEW = "/experiments/sweeps/new/"
@@ -145,7 +145,7 @@ def test_what_cannot_be_planned_starts_nothing_and_says_why(
 @pytest.mark.django_db
 def test_all_start_or_none_does(editor: User, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = sweeps.plan(SMALL, [sweeps.axis_of(SMALL, "runtime.seed", ["0", "1", "2"])])
-    start = services.start_run
+    start = services._make_run
     started: list[Run] = []
 
     def refuse_the_third(*args: Any, **values: Any) -> Run:
@@ -154,7 +154,7 @@ def test_all_start_or_none_does(editor: User, monkeypatch: pytest.MonkeyPatch) -
         started.append(start(*args, **values))
         return started[-1]
 
-    monkeypatch.setattr(services, "start_run", refuse_the_third)
+    monkeypatch.setattr(services, "_make_run", refuse_the_third)
     with pytest.raises(RefusedError):
         services.start_sweep(
             editor, version=ready_version(editor), preset="small", planned=planned, name="n",
@@ -194,7 +194,7 @@ def test_a_cost_is_learned_from_the_machine_whose_worker_lives(
     version = ready_version(editor)
     play(queued_run(editor, version), Story(epochs=2, steps=12), range(2), end=True)  # by gpu-1@lab
     for pid in (7, 8):  # started anew since
-        jobs.seen(name=f"gpu-{pid}@{host}", queue="gpu", host=host, pid=pid, facts={})
+        roster.seen(name=f"gpu-{pid}@{host}", queue="gpu", host=host, pid=pid, facts={})
     total = client_of(editor).post(PLAN, sent(version=version.pk)).context["total"]
     assert total.workers == 2
     assert total.seconds == (6 * 2 * 345.0 / 2 if is_known else None)

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from webapp.jobs import services
+from webapp.jobs import roster, services
 from webapp.jobs.models import Job, Worker
 from workers.reaper import Reaper
 
@@ -106,7 +106,7 @@ def test_what_was_abandoned_is_swept_once_an_hour(
 
 def test_workers_not_seen_for_a_day_are_forgotten(transactional_db: None, reaper: Reaper) -> None:
     for name in ("old", "new"):
-        services.seen(name=name, queue="cpu", host="here", pid=1, facts={})
+        roster.seen(name=name, queue="cpu", host="here", pid=1, facts={})
     Worker.objects.filter(name="old").update(seen_at=timezone.now() - timedelta(days=2))
     reaper.look(1000.0)
     assert list(Worker.objects.values_list("name", flat=True)) == ["new"]

@@ -8,7 +8,7 @@ class ExperimentsConfig(AppConfig):
         """Make trainings known."""
         from django.urls import reverse
 
-        from webapp.experiments import training
+        from webapp.experiments import steering, training
         from webapp.jobs import kinds
 
         kinds.register(
@@ -19,5 +19,7 @@ class ExperimentsConfig(AppConfig):
                 url=lambda job: reverse("experiments:run", args=[job.run.pk]),
                 prepare=training.prepare,
                 on_event=training.on_event,
+                orders=steering.orders_of,
+                on_end=steering.ended,
             )
         )

@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 
+from mmfrm import steering
 from mmfrm.config import TrainConfig
 from mmfrm.schema import from_dict
 from webapp.accounts.models import Owned
@@ -43,6 +44,7 @@ class Run(Owned):
     request_key = models.UUIDField(
         null=True, unique=True, editable=False
     )  # of the form; sent twice, made once
+    extended = models.PositiveIntegerField(default=0)  # epochs ordered beyond those of the config
 
     class Meta:
         ordering: ClassVar = ["-created_at"]
@@ -58,3 +60,45 @@ class Run(Owned):
     @property
     def train_config(self) -> TrainConfig:
         return from_dict(TrainConfig, self.config)
+
+    @property
+    def epochs(self) -> int:
+        """Of the whole training, as it is planned now."""
+        return int(self.config["optim"]["epochs"]) + self.extended
+
+
+class Steering(models.Model):
+    """Something that a person ordered of a run after its start, or noted beside its curve.
+
+    The row is the truth: a worker passes the open ones on, and they hold when the trainer says so.
+    """
+
+    class Do(models.TextChoices):
+        EXTEND = steering.EXTEND, "More epochs"
+        SCALE_RATE = steering.SCALE_RATE, "Learning rate times"
+        SET_RATE = steering.SET_RATE, "Learning rate"
+        STOP_AFTER = steering.STOP_AFTER, "Stop after an epoch"
+        NOTE = "note", "Note"
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steerings")
+    number = models.PositiveIntegerField()  # within the run, from 1
+    do = models.CharField(max_length=12, choices=Do.choices)
+    value = models.FloatField()  # as in mmfrm.steering; of a note, its epoch from 0
+    text = models.CharField(max_length=500, blank=True)  # of a note
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField(auto_now_add=True)
+    obeyed_at = models.DateTimeField(null=True, blank=True)
+    step = models.PositiveBigIntegerField(null=True, blank=True)  # the first for which it holds
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+    request_key = models.UUIDField(unique=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "number"], name="one_steering_a_number")
+        ]
+
+    def __str__(self) -> str:
+        if self.do == self.Do.NOTE:
+            return f"Epoch {self.value + 1:.0f}: {self.text}"
+        return steering.in_words(self.do, self.value)

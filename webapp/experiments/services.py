@@ -19,9 +19,9 @@ from webapp.experiments.models import Experiment, Run
 from webapp.experiments.sweeps import MOST_RUNS, Planned
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
+from webapp.once import made_once
 
 
-@transaction.atomic
 def start_run(
     user: User,
     *,
@@ -39,29 +39,22 @@ def start_run(
     The same `request_key` makes one run, however often it comes. Raises RefusedError for a version that is
     not ready.
     """
-    earlier = Run.objects.filter(request_key=request_key, owner=user).first() if request_key else None
-    if earlier is not None:
-        return earlier
-    if version.ready_at is None:
-        raise RefusedError(f"{version} is still being imported. Start the run when it is ready.")
-    if experiment is None:
-        experiment = Experiment.objects.create(owner=user, name=name, private=private)
-    job = jobs.create(kind="train", queue=Job.Queue.GPU, owner=user, title=name)
-    return Run.objects.create(
-        owner=user,
-        private=private or experiment.private,
-        experiment=experiment,
-        job=job,
-        version=version,
-        name=name,
-        preset=preset,
-        config=dataclasses.asdict(config),
-        start_from=start_from or {},
-        request_key=request_key,
+    return made_once(
+        lambda: _made_with(user, [request_key] if request_key else []),
+        lambda: _make_run(
+            user,
+            version=version,
+            preset=preset,
+            config=config,
+            name=name,
+            experiment=experiment,
+            start_from=start_from,
+            private=private,
+            request_key=request_key,
+        ),
     )
 
 
-@transaction.atomic
 def start_sweep(
     user: User,
     *,
@@ -80,26 +73,64 @@ def start_sweep(
     not ready, for no runs and for more than MOST_RUNS.
     """
     keys = [uuid.uuid5(request_key, str(place)) for place in range(len(planned))]
-    earlier = Run.objects.filter(request_key__in=keys, owner=user).select_related("experiment").first()
-    if earlier is not None:
-        return earlier.experiment
     if not 0 < len(planned) <= MOST_RUNS:
         raise RefusedError(f"Start 1 to {MOST_RUNS} runs at once, not {len(planned):,}.")
+
+    def find() -> Experiment | None:
+        earlier = _made_with(user, keys)
+        return None if earlier is None else earlier.experiment
+
+    def make() -> Experiment:
+        holder = experiment or Experiment.objects.create(owner=user, name=name, private=private)
+        for key, one in zip(keys, planned, strict=True):
+            _make_run(
+                user,
+                version=version,
+                preset=preset,
+                config=one.config,
+                name=(one.label or name)[:200],
+                experiment=holder,
+                start_from=start_from,
+                private=private,
+                request_key=key,
+            )
+        return holder
+
+    return made_once(find, make)
+
+
+def _make_run(
+    user: User,
+    *,
+    version: DatasetVersion,
+    config: TrainConfig,
+    name: str,
+    experiment: Experiment | None,
+    start_from: dict[str, Any] | None,
+    private: bool,
+    **columns: Any,
+) -> Run:
+    if version.ready_at is None:
+        raise RefusedError(f"{version} is still being imported. Start the run when it is ready.")
     if experiment is None:
         experiment = Experiment.objects.create(owner=user, name=name, private=private)
-    for key, one in zip(keys, planned, strict=True):
-        start_run(
-            user,
-            version=version,
-            preset=preset,
-            config=one.config,
-            name=(one.label or name)[:200],
-            experiment=experiment,
-            start_from=start_from,
-            private=private,
-            request_key=key,
-        )
-    return experiment
+    job = jobs.create(kind="train", queue=Job.Queue.GPU, owner=user, title=name)
+    return Run.objects.create(
+        owner=user,
+        private=private or experiment.private,
+        experiment=experiment,
+        job=job,
+        version=version,
+        name=name,
+        config=dataclasses.asdict(config),
+        start_from=start_from or {},
+        **columns,
+    )
+
+
+def _made_with(user: User, keys: Sequence[uuid.UUID]) -> Run | None:
+    """A run that somebody started before with one of these keys."""
+    return Run.objects.filter(request_key__in=keys, owner=user).select_related("experiment").first()
 
 
 @transaction.atomic

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmfrm.events import EpochEnd, Evaluated, Event, Started
+from mmfrm.events import EpochEnd, Evaluated, Event, Started, Steered
 from mmfrm.jobs import TrainJob
 from mmfrm.schema import ConfigError
+from webapp.experiments import steering
 from webapp.experiments.models import Run
 from webapp.jobs.models import Job, JobEvent
 from webapp.registry.models import Model
@@ -17,7 +18,10 @@ def prepare(job: Job) -> TrainJob:
     """The run as its child reads it."""
     run = job.run
     return TrainJob(
-        data=str(run.version.folder), config=run.train_config, start_from=_start_path(run.start_from)
+        data=str(run.version.folder),
+        config=run.train_config,
+        start_from=_start_path(run.start_from),
+        steering=steering.orders_of(job),
     )
 
 
@@ -33,6 +37,8 @@ def on_event(job: Job, event: Event) -> None:
             _forget_best_after(job, event.epoch)
         case Evaluated(split="test"):
             runs.update(test=event.payload()["figures"])
+        case Steered():
+            steering.obeyed(job, event)
         case _:
             pass
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from mmfrm.events import Event
+from mmfrm.events import Event, Finished, Stopped
 from mmfrm.jobs import Job as JobFile
 
 if TYPE_CHECKING:
     from webapp.accounts.models import Owned
     from webapp.jobs.models import Job
+
+
+def _no_orders(job: Job) -> list[dict[str, Any]]:
+    return []
+
+
+def _is_the_end(job: Job, last: Finished | Stopped) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,10 @@ class Kind:
     url: Callable[[Job], str]
     prepare: Callable[[Job], JobFile]  # called just before each start
     on_event: Callable[[Job, Event], None]  # within the transaction that records it; must be idempotent
+    # What people ordered of it since it began: all that holds at present, as its child is told.
+    orders: Callable[[Job], list[dict[str, Any]]] = field(default=_no_orders)
+    # Within the transaction that ends it, finished or stopped on such an order. True: there is more to do.
+    on_end: Callable[[Job, Finished | Stopped], bool] = field(default=_is_the_end)
 
 
 _kinds: dict[str, Kind] = {}

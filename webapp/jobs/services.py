@@ -22,6 +22,7 @@ from mmfrm.events import (
     Predicted,
     Progress,
     Started,
+    Steered,
     StepDone,
     Stopped,
 )
@@ -55,7 +56,7 @@ def create(*, kind: str, queue: str, owner: User, title: str) -> Job:
 
 def stop(job: Job, by: User) -> bool:
     """Ask a job to end; it can be resumed. True if anything changed."""
-    with _held(job):
+    with held(job):
         return move(job.pk, State.STOPPED, [State.QUEUED, State.PAUSED], by=by, reason="") or move(
             job.pk, State.STOPPING, [State.STARTING, State.RUNNING, State.PAUSING], by=by
         )
@@ -63,26 +64,37 @@ def stop(job: Job, by: User) -> bool:
 
 def pause(job: Job, by: User) -> bool:
     """Ask a job to step aside with a checkpoint. True if anything changed."""
-    with _held(job):
+    with held(job):
         return move(job.pk, State.PAUSED, [State.QUEUED], by=by) or move(
             job.pk, State.PAUSING, [State.STARTING, State.RUNNING], by=by
         )
 
 
 @contextmanager
-def _held(job: Job) -> Iterator[None]:
-    """Nobody else changes the job meanwhile: a wish tried on two states must not fall between them."""
+def held(job: Job) -> Iterator[Job | None]:
+    """Nobody else changes the job meanwhile: a wish tried on two states must not fall between them.
+
+    Gives the row as it is; None where it is deleted.
+    """
     with transaction.atomic():
-        Job.objects.select_for_update().filter(pk=job.pk).first()
-        yield
+        yield Job.objects.select_for_update().filter(pk=job.pk).first()
 
 
 def resume(job: Job, by: User) -> bool:
     """Put a paused, stopped or failed job back in the queue. True if anything changed."""
+    return _queue_again(job, by, Job.RESTING)
+
+
+def reopen(job: Job, by: User) -> bool:
+    """Put a job that is over back in the queue, because its kind has more to do. True if anything changed."""
+    return _queue_again(job, by, Job.OVER)
+
+
+def _queue_again(job: Job, by: User, from_states: Iterable[str]) -> bool:
     changed = move(
         job.pk,
         State.QUEUED,
-        Job.RESTING,
+        from_states,
         by=by,
         reason="",
         losses=0,
@@ -118,6 +130,11 @@ def prepare(job: Job) -> Path:
     return folder
 
 
+def orders(job: Job) -> list[dict[str, Any]]:
+    """What people ordered of a job since its start, as its child is told: all that holds at present."""
+    return kinds.of(job).orders(job)
+
+
 def heartbeat(job: Job) -> str | None:
     """Say that the attempt lives. Answers the row's state, or None when the job was taken away."""
     mine = Job.objects.filter(pk=job.pk, attempt=job.attempt, state__in=Job.ACTIVE)
@@ -137,7 +154,7 @@ def record(job: Job, event: Event) -> bool:
         if row is None:
             return False
         _apply(row, event)
-        if not isinstance(event, Progress | Predicted):
+        if not isinstance(event, Progress | Predicted) and not _is_known(row, event):
             note(row, event.kind, event.payload(), key=_key(event))
         kinds.of(row).on_event(row, event)
         transaction.on_commit(lambda: hint(row))
@@ -146,37 +163,23 @@ def record(job: Job, event: Event) -> bool:
 
 def end(job: Job, *, last: Event | None, exit_status: str) -> None:
     """The child is gone. `last` is its terminal event, if it said one; `exit_status` is for people."""
-    with _held(job):  # a wish that comes between two tries would find no worker to hear it
+    with held(job) as row:  # a wish that comes between two tries would find no worker to hear it
+        if row is None or not row.is_active or row.attempt != job.attempt:
+            return
         if isinstance(last, Finished):
-            _leave(job, State.FINISHED, "")
+            if kinds.of(row).on_end(row, last):
+                _give_back(job, lost=False, why="More was asked of it while it ended.")
+            else:
+                _leave(job, State.FINISHED, "")
+        elif isinstance(last, Stopped) and last.on_order:
+            kinds.of(row).on_end(row, last)
+            _leave(job, State.STOPPED, last.reason)
         elif isinstance(last, Failed):
             _leave(job, State.FAILED, last.message)
         elif isinstance(last, Stopped):
             _give_back(job, lost=False, why=last.reason)
         else:
             _give_back(job, lost=True, why=f"The process ended without a word ({exit_status}).")
-
-
-def seen(*, name: str, queue: str, host: str, pid: int, facts: dict[str, Any]) -> None:
-    """A worker says that it lives."""
-    now = timezone.now()
-    Worker.objects.update_or_create(
-        name=name,
-        defaults={"queue": queue, "host": host, "pid": pid, "facts": facts, "seen_at": now},
-        create_defaults={
-            "queue": queue,
-            "host": host,
-            "pid": pid,
-            "facts": facts,
-            "seen_at": now,
-            "started_at": now,
-        },
-    )
-
-
-def gone(name: str) -> None:
-    """A worker says that it leaves."""
-    Worker.objects.filter(name=name).delete()
 
 
 # --- by the reaper --------------------------------------------------------------------------------
@@ -242,8 +245,18 @@ def first_position(queue: str) -> float:
     return (lowest or 0.0) - 1.0
 
 
+def _is_known(job: Job, event: Event) -> bool:
+    """A resumed job says again what it obeys: that is no news, and keeps its time."""
+    return (
+        isinstance(event, Steered)
+        and JobEvent.objects.filter(job=job, kind=event.kind, key=event.number).exists()
+    )
+
+
 def _key(event: Event) -> int | None:
     match event:
+        case Steered():
+            return event.number
         case StepDone():
             return event.step
         case _ if event.kind in ("epoch", "checkpoint"):

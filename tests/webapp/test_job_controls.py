@@ -15,7 +15,7 @@ from mmfrm.events import Failed, Notice
 from tests.synthetic_runs import Story, play, queued_run, ready_version
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
-from webapp.jobs import ordering, services
+from webapp.jobs import ordering, roster, services
 from webapp.jobs.models import Job, JobEvent, Worker
 
 ClientOf = Callable[[User], Client]
@@ -38,7 +38,7 @@ def order() -> list[str]:
 
 
 def a_worker(name: str = "gpu-1@lab") -> None:
-    services.seen(name=name, queue="gpu", host="lab", pid=1, facts={"threads": 2})
+    roster.seen(name=name, queue="gpu", host="lab", pid=1, facts={"threads": 2})
 
 
 # --- buttons ---------------------------------------------------------------------------------------
