@@ -88,7 +88,7 @@ class Play:
         from webapp.accounts.models import User
         from webapp.datasets.models import DatasetVersion
 
-        owner = User.objects.filter(role="administrator").earliest("pk")
+        owner = User.objects.filter(role="administrator").latest("pk")
         with transaction.atomic():  # so that no real worker sees it waiting
             version = DatasetVersion.objects.filter(dataset__name="FERPlus").first()
             run = synthetic_runs.queued_run(

@@ -198,7 +198,7 @@ def test_a_name_that_leads_elsewhere_by_now_is_refused_when_it_is_sent(
 ) -> None:
     settings.WEBHOOK_NETWORKS = []
     there = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", receiver.server_port))]
-    monkeypatch.setattr(sending.socket, "getaddrinfo", lambda *a, **k: there)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: there)
     answer = sending.send("http://rebound.example/", secret="s", event="test", key="k", body=b"{}")
     assert answer.status is None
     assert "not a public address" in answer.said
