@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 from tests.browser.conftest import Furnished
 from tests.webapp.access_table import TABLE
 
-# What page_checks.js does not know: axe-core's rules of serious or critical impact, without Plotly's drawings.
+# What page_checks.js does not know: axe-core's rules of serious or critical impact. Not Plotly's drawings.
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
 SERIOUS = """rules => axe.run(
   { exclude: [[".main-svg"]] }, { resultTypes: ["violations"], ...(rules ? { runOnly: rules } : {}) },
