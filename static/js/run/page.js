@@ -3,6 +3,8 @@ import { duration, number, percent, size } from "../format.js";
 import { show } from "../job.js";
 import { follow } from "../live.js";
 import "../chart-tools.js";
+import { ask, canNotify, isWanted } from "../notify.js";
+import { toast } from "../toast.js";
 import { CHARTS } from "./charts.js";
 import { showChosenFigures } from "./confusion.js";
 import { Painter } from "./painter.js";
@@ -29,7 +31,21 @@ function refetch(part, selector, delay) {
   }, delay));
 }
 
+/** Offered until the browser has been asked once; the account page has the rest. */
+function showOffer() {
+  const offer = head().querySelector("[data-notify-offer]");
+  if (offer) offer.hidden = !canNotify() || isWanted() || Notification.permission === "denied";
+}
+
+page.addEventListener("click", async (event) => {
+  if (!event.target.closest("[data-notify-offer]")) return;
+  await ask();
+  showOffer();
+  if (isWanted()) toast("This browser tells you when work of yours ends.", "success");
+});
+
 function afterHead() {
+  showOffer();
   applyShares();
   showEpochs();
 }
@@ -140,6 +156,7 @@ page.querySelector("[data-only-differences]").addEventListener("change", (event)
 
 async function start() {
   applyShares();
+  showOffer();
   showChosenFigures();
   const points = await fetched(page.dataset.points);
   series.loadEpochs(points);
