@@ -144,6 +144,33 @@ def test_every_chart_goes_full_screen_and_away_by_keyboard(run_page: Page) -> No
     expect(run_page.get_by_role("button", name="Recall: full screen")).to_be_focused()
 
 
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until what has the focus is called so, as somebody without a mouse does."""
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == name:
+            return
+    raise AssertionError(f"Tab never comes to {name}")
+
+
+def test_launching_watching_and_stopping_without_a_mouse(
+    signed_in: Page, furnished: Furnished, run: int
+) -> None:
+    page = signed_in
+    page.goto(f"{furnished.url}/experiments/runs/new/")
+    page.get_by_label("Name").focus()
+    page.keyboard.type("typed")
+    tab_to(page, "Start the run")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/experiments/runs/\d+/$"))
+    expect(page.locator("h1")).to_contain_text("typed")
+    page.goto(f"{furnished.url}/experiments/runs/{run}/")  # one that goes on; for the other there is no picture
+    has_points(page, "loss", 2)
+    tab_to(page, "Stop")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_contain_text("Stopped", timeout=10_000)
+
+
 def test_stopping_by_keyboard(run_page: Page, feeder: Feeder) -> None:
     run_page.get_by_role("button", name="Stop", exact=True).focus()
     run_page.keyboard.press("Enter")
