@@ -164,7 +164,7 @@ def test_launching_watching_and_stopping_without_a_mouse(
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"/experiments/runs/\d+/$"))
     expect(page.locator("h1")).to_contain_text("typed")
-    page.goto(f"{furnished.url}/experiments/runs/{run}/")  # one that goes on; for the other there is no picture
+    page.goto(f"{furnished.url}/experiments/runs/{run}/")  # one with epochs
     has_points(page, "loss", 2)
     tab_to(page, "Stop")
     page.keyboard.press("Enter")
