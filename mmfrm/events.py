@@ -59,6 +59,7 @@ class StepDone(Event):
     learning_rate: float
     gradient_norm: float
     images_per_second: float
+    data_wait: float | None = None  # share of the time since the last StepDone spent waiting for images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,7 @@ class EpochEnd(Event):
     seconds: float
     memory_bytes: int
     best: bool = False  # the best so far by the chosen metric
+    data_wait: float | None = None  # share of `seconds` that the training waited for images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +140,21 @@ class Steered(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hardware(Event):
+    """What a job and its machine are doing, said of it by the worker that watches its process.
+
+    Shares are 0…1 of the whole machine's cores and memory, over the time since the last one.
+    """
+
+    kind: ClassVar[str] = "hardware"
+    cpu: float  # share of all cores that the job and what it started used
+    machine_cpu: float  # that everybody used
+    memory_bytes: int  # resident, of the job and what it started
+    machine_memory: float  # share of the memory in use
+    gpus: list[dict[str, Any]] = field(default_factory=list)  # name, use 0…1, memory_bytes, memory_total
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stopped(Event):
     """The job ended early because it was asked to; it can be resumed from its folder."""
 
@@ -176,6 +193,7 @@ KINDS: Mapping[str, type[Event]] = {
         Predicted,
         Notice,
         Steered,
+        Hardware,
         Stopped,
         Finished,
         Failed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 
 from torch import Tensor
@@ -26,6 +27,8 @@ class Pulse:
         self._norm: Tensor | None = None
         self._steps = 0
         self._learning_rate = 0.0
+        self._waited = 0.0
+        self._said_at = time.monotonic()
 
     def expect(self, later_images: float, phase: str) -> None:
         """What comes after this epoch has changed."""
@@ -36,13 +39,14 @@ class Pulse:
         """Images a second, over the last seconds."""
         return self._meter.rate
 
-    def beat(self, outcome: Outcome, images: int) -> None:
-        """Count one step and its images."""
+    def beat(self, outcome: Outcome, images: int, waited: float) -> None:
+        """Count one step, its images, and the seconds that it waited for them."""
         loss, norm = outcome.parts.total.detach(), outcome.gradient_norm
         self._loss = loss if self._loss is None else self._loss + loss
         self._norm = norm if self._norm is None else self._norm + norm
         self._learning_rate = outcome.learning_rate
         self._steps += 1
+        self._waited += waited
         self._meter.add(images)
 
     def is_due(self) -> bool:
@@ -66,8 +70,15 @@ class Pulse:
                 learning_rate=self._learning_rate,
                 gradient_norm=norm,
                 images_per_second=self._meter.rate,
+                data_wait=self._wait_share(),
             )
         yield self._meter.say(round(self._later_images))
+
+    def _wait_share(self) -> float:
+        now = time.monotonic()
+        share = min(1.0, self._waited / max(now - self._said_at, 1e-9))
+        self._waited, self._said_at = 0.0, now
+        return share
 
     def require_finite(self) -> None:
         """Raise JobError where the loss is no longer a number: such weights must not be saved."""

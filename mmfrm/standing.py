@@ -35,6 +35,7 @@ class Standing:
     epoch: int = 0  # in progress
     batch: int = 0  # batches of it done
     seconds: float = 0.0  # spent learning in it
+    waited: float = 0.0  # of those, for images
     best: float | None = None  # of the chosen figure; larger is better
     best_epoch: int = -1
     last_epoch_end: dict[str, Any] | None = None  # payload of the event
@@ -66,7 +67,7 @@ class Standing:
             self.best, self.best_epoch, self.best_val = figure, end.epoch, _headline(end.val)
         self.last_epoch_end = end.payload()
         self.history.append({"epoch": end.epoch, "train": _headline(end.train), "val": _headline(end.val)})
-        self.epoch, self.batch, self.seconds = end.epoch + 1, 0, 0.0
+        self.epoch, self.batch, self.seconds, self.waited = end.epoch + 1, 0, 0.0, 0.0
 
     def headline(self) -> dict[str, Any]:
         """What a finished run says first."""

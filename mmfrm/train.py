@@ -173,7 +173,9 @@ class Training:
         pulse = Pulse(sum(map(len, batches)), self._images_after(), phase=self._phase("training"), done=done)
         for positions in batches[standing.batch :]:
             started = time.monotonic()
-            pulse.beat(self._step(positions), len(positions))
+            waited = standing.waited
+            outcome = self._step(positions)
+            pulse.beat(outcome, len(positions), standing.waited - waited)
             standing.batch += 1
             if pulse.is_due() or standing.batch == len(batches):
                 yield from pulse.say(self._learner.step_count - 1, standing.epoch)
@@ -198,7 +200,9 @@ class Training:
     def _step(self, positions: Positions) -> Outcome:
         """One optimizer step on this process's part of a global batch."""
         mine = self._processes.part_of(positions)
+        asked_at = time.monotonic()
         images, targets = self._train.batch(mine)
+        self._standing.waited += time.monotonic() - asked_at
         share = len(mine) * self._processes.world / len(positions)
         outcome = self._learner.step(images, targets, share=share, rfloss_active=self._rfloss_active())
         self._statistics.update(outcome.logits, outcome.targets, outcome.alpha, outcome.parts)
@@ -242,6 +246,7 @@ class Training:
             seconds=standing.seconds,
             memory_bytes=self._runtime.memory_bytes(),
             best=standing.is_better(self._figure(val)),
+            data_wait=min(1.0, standing.waited / max(standing.seconds, 1e-9)),
         )
 
     def _figure(self, val: dict[str, Any]) -> float:

@@ -3,6 +3,7 @@
 `python -m tests.feeder` reads commands from standard input, does each, and answers one JSON line:
   start NAME [EPOCHS STEPS]   make a run, take it and begin (with so many epochs and steps written already)
   epoch N, steps N            say an epoch's end, its steps
+  hardware N                  say what the machine does
   end                         say the test figures and the end
   state                       the job's state
 Wishes are granted as a worker does: a stop or pause becomes true within half a second.
@@ -73,6 +74,8 @@ class Play:
                 return self.say([self.story.epoch_end(int(arguments[0]))])
             case "steps":
                 return self.say(list(self.story.steps_of(int(arguments[0]))))
+            case "hardware":
+                return self.say([self.story.hardware(int(arguments[0]), gpus=1)])
             case "end":
                 return self.end()
             case _:
@@ -85,7 +88,7 @@ class Play:
         from webapp.accounts.models import User
         from webapp.datasets.models import DatasetVersion
 
-        owner = User.objects.filter(role="administrator").earliest("pk")
+        owner = User.objects.filter(role="administrator").latest("pk")
         with transaction.atomic():  # so that no real worker sees it waiting
             version = DatasetVersion.objects.filter(dataset__name="FERPlus").first()
             run = synthetic_runs.queued_run(

@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from mmfrm.events import EpochEnd, Evaluated, Event, Failed, Finished, Notice, Progress, Started, StepDone
+from mmfrm.events import (
+    EpochEnd,
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Hardware,
+    Notice,
+    Progress,
+    Started,
+    StepDone,
+)
 
 if TYPE_CHECKING:
     from webapp.accounts.models import User
@@ -51,6 +62,7 @@ class Story:
             seconds=345.0,
             memory_bytes=1_480_000_000,
             best=best,
+            data_wait=0.03,
         )
 
     def figures(self, epoch: int, *, lead: float, count_factor: int) -> dict[str, Any]:
@@ -93,6 +105,7 @@ class Story:
                 learning_rate=1e-3 * min(1.0, (step + 1) / 200),
                 gradient_norm=2.4 + 1.5 * math.exp(-at / 4) + 0.5 * abs(self._noise(step, "step norm")),
                 images_per_second=71 + 5 * self._noise(step, "step rate"),
+                data_wait=min(1.0, abs(0.03 + 0.01 * self._noise(step, "wait"))),
             )
 
     def told(self, epochs: range) -> Iterator[Event]:
@@ -104,6 +117,17 @@ class Story:
             if epoch in epochs:
                 yield from self.steps_of(epoch)
                 yield self.epoch_end(epoch, best=is_best)
+
+    def hardware(self, reading: int, *, gpus: int = 0) -> Hardware:
+        """What the machine does at the time of a reading."""
+        card = {"name": "A card", "use": 0.9 + 0.05 * math.sin(reading), "memory_bytes": 6 * 10**9}
+        return Hardware(
+            cpu=min(1.0, 0.8 + 0.05 * math.sin(reading)),
+            machine_cpu=0.93,
+            memory_bytes=1_400_000_000 + 10**7 * (reading % 7),
+            machine_memory=0.41,
+            gpus=[card | {"memory_total": 8 * 10**10}] * gpus,
+        )
 
     def started(self, *, resumed: bool = False) -> Started:
         """How it begins."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 
@@ -11,12 +12,13 @@ from webapp.accounts.models import User
 from webapp.accounts.permissions import may_view, visible
 from webapp.datasets.models import DatasetVersion
 from webapp.experiments.models import Run
+from webapp.experiments.sparks import Spark, spark_of
 from webapp.jobs import kinds
 from webapp.jobs.models import Job
 from webapp.jobs.selectors import Entry, QueueState, queues, truth_of
 from webapp.labeling.models import LabelBatch
 
-LATELY = 8  # jobs listed
+LATELY = 8  # jobs listed, and more where they are new
 LOOK_BACK = 60  # jobs looked at to find those that somebody may see
 
 
@@ -26,6 +28,7 @@ class Going:
 
     entry: Entry
     truth: str
+    spark: Spark | None
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Ended:
 
     job: Job
     url: str
+    is_new: bool  # since the visit before this one
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,15 @@ class Activity:
     disk: Disk
 
     @property
+    def news(self) -> list[Ended]:
+        """What has ended since somebody was here before."""
+        return [ended for ended in self.lately if ended.is_new]
+
+    @property
+    def earlier(self) -> list[Ended]:
+        return [ended for ended in self.lately if not ended.is_new]
+
+    @property
     def is_quiet(self) -> bool:
         return not (self.running or self.waiting or self.lately)
 
@@ -87,17 +100,17 @@ class Activity:
         return not any(queue.workers for queue in self.queues)
 
 
-def activity(user: User) -> Activity:
-    """Running, waiting and lately ended work, the workers and the disk."""
+def activity(user: User, since: datetime) -> Activity:
+    """Running, waiting and lately ended work, the workers and the disk. What ended after `since` is new."""
     found = queues(user)
     running = [entry for queue in found for _, entry in queue.workers if entry is not None]
     running += [entry for queue in found for entry in queue.homeless]
     usage = shutil.disk_usage(settings.DATA_DIR)
     return Activity(
         queues=found,
-        running=[Going(entry, truth_of(entry.job)) for entry in sorted(running, key=lambda e: e.job.pk)],
+        running=[_going(entry) for entry in sorted(running, key=lambda e: e.job.pk)],
         waiting=[entry for queue in found for entry in queue.waiting],
-        lately=_lately(user),
+        lately=_lately(user, since),
         disk=Disk(free=usage.free, total=usage.total),
     )
 
@@ -113,13 +126,20 @@ def steps(user: User) -> Steps:
     )
 
 
-def _lately(user: User) -> list[Ended]:
+def _going(entry: Entry) -> Going:
+    is_shown = entry.is_seen and entry.job.kind == "train"
+    return Going(entry, truth_of(entry.job), spark_of(entry.job.pk) if is_shown else None)
+
+
+def _lately(user: User, since: datetime) -> list[Ended]:
+    """The latest ends; all that are new, as far as one looks back."""
     rested = Job.objects.filter(state__in=(*Job.OVER, Job.State.PAUSED)).select_related("owner")
     found: list[Ended] = []
     for job in rested.order_by("-finished_at", "-pk")[:LOOK_BACK]:
         kind = kinds.of(job)
-        if may_view(user, kind.subject(job)):
-            found.append(Ended(job=job, url=kind.url(job)))
-        if len(found) == LATELY:
+        is_new = job.finished_at is not None and job.finished_at > since
+        if len(found) >= LATELY and not is_new:
             break
+        if may_view(user, kind.subject(job)):
+            found.append(Ended(job=job, url=kind.url(job), is_new=is_new))
     return found

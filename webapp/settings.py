@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "webapp.experiments",
     "webapp.registry",
     "webapp.labeling",
+    "webapp.news",
     "webapp.live",
 ]
 
@@ -201,10 +202,16 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 
 JOB_HEARTBEAT_SECONDS = env.float("JOB_HEARTBEAT_SECONDS", 2.0)
 JOB_LOST_SECONDS = env.float("JOB_LOST_SECONDS", 12.0)  # without heartbeat, a job is taken from its worker
+HARDWARE_SECONDS = env.float("HARDWARE_SECONDS", 5.0)  # between two readings of a training's machine
 JOB_GRACE_SECONDS = env.float("JOB_GRACE_SECONDS", 60.0)  # between asking a child to stop and killing it
 # When a worker itself is shut down: the embedded mode ends within ten seconds, a server has more time.
 WORKER_LEAVE_SECONDS = env.float("WORKER_LEAVE_SECONDS", 6.0 if EMBEDDED else 50.0)
 JOB_MOST_LOSSES = env.int("JOB_MOST_LOSSES", 5)  # deaths without a checkpoint between them
+
+# --- webhooks: none is sent until somebody sets one -------------------------------------------------
+
+# Networks beside the public ones that webhooks may reach, as 10.1.0.0/16 or 127.0.0.1/32.
+WEBHOOK_NETWORKS = env.list("WEBHOOK_NETWORKS", default=[])
 
 # --- safety ---------------------------------------------------------------------------------------
 

@@ -23,4 +23,5 @@ urlpatterns = [
     path("experiments/", include("webapp.experiments.urls")),
     path("models/", include("webapp.registry.urls")),
     path("labeling/", include("webapp.labeling.urls")),
+    path("webhooks/", include("webapp.news.urls")),
 ]

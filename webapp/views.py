@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from django.contrib.auth.decorators import login_not_required
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -11,24 +14,29 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET
 
 from webapp import home as selectors
+from webapp.accounts.models import User
 from webapp.accounts.request import user_of
+from webapp.news import services as news
+from webapp.news.selectors import looked_before
 
 
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     """What runs now, what waits, what ended lately; for a newcomer, where to begin."""
     user = user_of(request)
-    return render(
-        request, "home.html", {"activity": selectors.activity(user), "steps": selectors.steps(user)}
-    )
+    return render(request, "home.html", _activity(user, since=news.look(user)))
 
 
 @require_GET
 def activity(request: HttpRequest) -> HttpResponse:
     """The moving part of the home page alone, for htmx: something has changed."""
     user = user_of(request)
-    context = {"activity": selectors.activity(user), "steps": selectors.steps(user)}
+    context = _activity(user, since=looked_before(user))
     return render(request, "components/activity.html", context)
+
+
+def _activity(user: User, *, since: datetime) -> dict[str, Any]:
+    return {"activity": selectors.activity(user, since), "steps": selectors.steps(user)}
 
 
 @require_GET

@@ -51,9 +51,9 @@ def work(queue: str) -> int:
 
 
 def reap() -> int:
-    """Look after lost jobs until SIGTERM."""
+    """Look after lost jobs, and deliver webhooks, until SIGTERM."""
     _set_up()
-    from workers import presence, reaper
+    from workers import postman, presence, reaper
 
     leaving = threading.Event()
 
@@ -63,6 +63,7 @@ def reap() -> int:
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
     announced = presence.announce("reaper", leaving)
+    postman.start(leaving)
     reaper.run(leaving)
     announced.join(5.0)
     return 0

@@ -16,6 +16,7 @@ from django.db import connections
 from mmfrm.events import Event, Failed, Finished, Stopped
 from webapp.jobs import services
 from webapp.jobs.models import Job
+from workers import hardware
 from workers.backlog import Backlog
 from workers.child import Child
 from workers.patience import AWAY, GaveUpError, insist
@@ -76,6 +77,7 @@ class Attempt:
         self.child.log.write(f"--- attempt {self.job.attempt}, {self.job.worker}, process {self.child.pid}")
         watch = threading.Thread(target=self._watch, name=f"watch {self.job.pk}", daemon=True)
         watch.start()
+        gauge = self._gauge()
         try:
             self._relay()
             status = self.child.wait()
@@ -87,6 +89,14 @@ class Attempt:
             self.child.kill()
             self._over.set()
             watch.join()
+            if gauge is not None:
+                gauge.join()
+
+    def _gauge(self) -> threading.Thread | None:
+        """Trainings go on for hours; of what takes minutes nobody asks what it did to the machine."""
+        if self.job.queue != Job.Queue.GPU:
+            return None
+        return hardware.watch(self.job, self.child.pid, self._over)
 
     # --- what the child says ---------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from django.db import connections
 
 from webapp.datasets import services as datasets
 from webapp.jobs import services
+from webapp.news import services as news
 from webapp.uploads import services as uploads
 from workers.patience import AWAY
 
@@ -42,6 +43,7 @@ class Reaper:
             self._swept_at = now
             uploads.sweep()
             datasets.sweep()
+            news.sweep()
 
 
 def run(leaving: threading.Event) -> None:

@@ -99,9 +99,9 @@ export function load() {
   return plotly;
 }
 
-const CONFIG = { responsive: true, displaylogo: false, displayModeBar: "hover", scrollZoom: false,
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
-  toImageButtonOptions: { format: "svg" } };
+// showSendToCloud is Plotly's button that uploads a chart to its makers: nothing leaves the machine.
+const CONFIG = { responsive: true, displaylogo: false, showSendToCloud: false, displayModeBar: "hover", scrollZoom: false,
+  modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"] };
 
 /**
  * Draw, or draw again with other data. `traces` and `layout` are Plotly's, or functions that answer

@@ -1,4 +1,5 @@
 // Images by class, stacked by split, each class in its expression's colour. A bar leads to its faces.
+import "./chart-tools.js";
 import { colours, draw, expressionColour } from "./charts.js";
 
 const chart = document.getElementById("classes");

@@ -1,5 +1,6 @@
 // An experiment's page: the curves of the chosen runs over each other, fetched anew when a run goes on.
-import { draw } from "./charts.js";
+import "./chart-tools.js";
+import { colours, draw } from "./charts.js";
 
 const card = document.querySelector("[data-curves]");
 const chart = document.getElementById("curves");
@@ -18,12 +19,24 @@ function hsl(hue, saturation, lightness) {
   return `hsl(${hue}, ${saturation}%, ${lightness}%)`;
 }
 
+/** A star where a run was at its best. */
+function star(one) {
+  const at = one.x.indexOf(one.best);
+  return { x: [one.best], y: [one.y[at]], type: "scatter", mode: "markers", hoverinfo: "skip", showlegend: false,
+    marker: { symbol: "star", size: 12, color: colourOf(one.run), line: { color: colours().surface, width: 1 } } };
+}
+
 function traces() {
-  return curves.filter((one) => !hidden.has(one.run)).map((one) => ({
+  const shown = curves.filter((one) => !hidden.has(one.run));
+  return [...shown.map(line), ...shown.filter((one) => one.x.includes(one.best)).map(star)];
+}
+
+function line(one) {
+  return {
     x: one.x, y: one.y, name: one.name, type: "scatter", mode: one.x.length > 30 ? "lines" : "lines+markers",
     line: { color: colourOf(one.run), width: 2 }, marker: { size: 5 },
     hovertemplate: `%{y:${figure === "loss" ? ".4g" : ".1%"}}<extra>${escaped(one.name)}</extra>`,
-  }));
+  };
 }
 
 /** Plotly reads a little HTML in texts; names are people's own words. */
@@ -69,6 +82,7 @@ card.addEventListener("click", (event) => {
   const button = event.target.closest("[data-figure]");
   if (!button) return;
   figure = button.dataset.figure;
+  chart.dataset.csv = `${chart.dataset.csv.split("?")[0]}?figure=${figure}`;
   for (const one of card.querySelectorAll("[data-figure]")) one.setAttribute("aria-pressed", String(one === button));
   refresh();
 });

@@ -4,6 +4,7 @@ import "./dialogs.js";
 import "./relative-time.js";
 import "./copy.js";
 import "./job.js";
+import "./notify.js";
 
 const toggle = document.querySelector("[data-side-toggle]");
 toggle?.addEventListener("click", () => {

@@ -98,6 +98,20 @@ export function follow(jobId, { onSnapshot, onEvents, onRefused, after = 0 } = {
   return () => socket.end();
 }
 
+/**
+ * Call `onEnds({until, ended})` when jobs of one's own have finished or failed after the moment `after`;
+ * without one, from now on. Answers a function that ends it.
+ */
+export function followEnds(onEnds, after) {
+  let until = after;
+  const receive = (message) => {
+    until = message.until;
+    onEnds(message);
+  };
+  const socket = new LastingSocket(() => `/ws/ends/?after=${encodeURIComponent(until)}`, receive);
+  return () => socket.end();
+}
+
 /** Call `onChange` when any job has changed, at most once a second. Answers a function that ends it. */
 export function followAll(onChange) {
   const socket = new LastingSocket(() => "/ws/jobs/", onChange);

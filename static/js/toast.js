@@ -5,13 +5,22 @@ import { icon } from "./icons.js";
 const SECONDS = { info: 5, success: 4, warning: 8, error: 12 };
 const ICONS = { info: "info-circle", success: "circle-check", warning: "alert-circle", error: "alert-circle" };
 
-/** Show a message; it leaves by itself. `level` is info, success, warning or error. */
-export function toast(text, level = "info") {
+/**
+ * Show a message; it leaves by itself. `level` is info, success, warning or error. With a `url` a link
+ * follows the words.
+ */
+export function toast(text, level = "info", { url = "", label = "" } = {}) {
   const note = document.createElement("div");
   note.className = `note note-${level}`;
   note.dataset.dismissible = "";
   const words = document.createElement("div");
   words.textContent = text;
+  if (url) {
+    const link = document.createElement("a");
+    link.href = url;
+    link.textContent = label;
+    words.append(" ", link);
+  }
   const close = document.createElement("button");
   close.type = "button";
   close.className = "note-close";

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import axe_playwright_python
 import pytest
 from django.urls import reverse
 from playwright.sync_api import Page
@@ -11,6 +12,13 @@ from playwright.sync_api import Page
 from tests.browser.conftest import Furnished
 from tests.webapp.access_table import TABLE
 
+# What page_checks.js does not know: axe-core's rules of serious or critical impact. Not Plotly's drawings.
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
+SERIOUS = """rules => axe.run(
+  { exclude: [[".main-svg"]] }, { resultTypes: ["violations"], ...(rules ? { runOnly: rules } : {}) },
+).then((found) => found.violations
+  .filter((one) => ["serious", "critical"].includes(one.impact))
+  .map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 120)).join(" | ")}`))"""
 CHECKS = Path(__file__).with_name("page_checks.js").read_text()
 SIZES = ((1440, 900), (390, 844))
 # Answers that are no pages: data, files, parts of pages, and redirects.
@@ -19,9 +27,11 @@ NO_PAGES = {
     "datasets:pixels", "datasets:refusals_csv", "experiments:latest", "experiments:table",
     "experiments:comparison", "experiments:curves", "experiments:run_head",
     "experiments:run_results", "experiments:run_symptoms", "experiments:run_log",
-    "experiments:run_points", "experiments:run_steps", "experiments:download", "registry:download",
+    "experiments:run_points", "experiments:run_hardware", "experiments:chart_csv", "experiments:curves_csv",
+    "experiments:run_steps", "experiments:download", "registry:download",
     "registry:exported", "datasets:download",
     "labeling:face", "labeling:csv", "labeling:jsonl", "labeling:zip", "labeling:faces", "labeling:head",
+    "news:deliveries",
     "accounts:sign_in",  # for somebody signed in; looked at below
 }  # fmt: skip
 PAGES = sorted(
@@ -75,4 +85,14 @@ def faults(page: Page) -> list[str]:
             page.emulate_media(color_scheme=theme, reduced_motion="reduce")
             page.wait_for_function("theme => document.documentElement.dataset.bsTheme === theme", arg=theme)
             found += [f"{width} {theme}: {fault}" for fault in page.evaluate(CHECKS)]
+            if width == SIZES[0][0]:  # the rules look at what is there, whatever the width
+                found += [f"axe {theme}: {fault}" for fault in serious(page, theme)]
     return found
+
+
+def serious(page: Page, theme: str) -> list[str]:
+    """What axe-core finds; of the dark page only what can differ from the light one."""
+    if theme == "light":
+        page.evaluate(AXE)
+    rules: list[str] = page.evaluate(SERIOUS, None if theme == "light" else ["color-contrast"])
+    return rules

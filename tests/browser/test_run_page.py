@@ -108,6 +108,69 @@ def test_training_instead_of_validation_parts_smoothing_and_logarithms(run_page:
     run_page.wait_for_function("() => document.querySelector('[data-chart=loss]').data.length === 8")
 
 
+def test_the_machine_is_shown_while_it_works(run_page: Page, feeder: Feeder) -> None:
+    gpu = run_page.locator("[data-chart=gpu]")
+    expect(gpu).to_be_hidden()
+    feeder.do("hardware 0")
+    feeder.do("hardware 1")
+    for chart in ("processor", "memory", "gpu", "gpu_memory"):
+        has_points(run_page, chart, 2)
+    expect(run_page.locator("[data-machine=memory]")).to_have_text("1.4 GB")
+    expect(run_page.locator("[data-machine=wait]")).to_have_text(re.compile(r"^\d %$"))
+    run_page.reload()
+    has_points(run_page, "gpu", 2)
+
+
+def test_every_chart_goes_full_screen_and_away_by_keyboard(run_page: Page) -> None:
+    titles = run_page.locator(".chart[data-title]").evaluate_all("all => all.map((one) => one.dataset.title)")
+    assert len(titles) == 15
+    for title in titles:
+        expect(run_page.get_by_label(f"Download {title}", exact=True)).to_have_count(1)
+        expect(run_page.locator(f"button[title='{title}: full screen']")).to_have_count(1)
+    has_points(run_page, "recall", 2)
+    for kind, name in (("PNG", "live-recall.png"), ("SVG", "live-recall.svg"), ("CSV", "live-recall.csv")):
+        run_page.get_by_label("Download Recall").press("Enter")
+        with run_page.expect_download() as download:
+            run_page.get_by_role("button", name=f"Recall as {kind}").press("Enter")
+        assert download.value.suggested_filename == name
+    expect(run_page.locator("[data-title^=Share]")).to_have_count(0)  # Plotly's: nothing leaves the machine
+    run_page.get_by_role("button", name="Recall: full screen").press("Enter")
+    alone = run_page.get_by_role("dialog", name="Recall, full screen")
+    run_page.wait_for_function("() => document.querySelector('[data-chart=recall]').offsetHeight > 600")
+    alone.get_by_role("button", name=re.compile("^fear")).press("Enter")
+    run_page.wait_for_function(f"() => !({SHOWN})('recall').includes('fear')")
+    run_page.keyboard.press("Escape")
+    expect(alone).to_have_count(0)
+    expect(run_page.get_by_role("button", name="Recall: full screen")).to_be_focused()
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until what has the focus is called so, as somebody without a mouse does."""
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == name:
+            return
+    raise AssertionError(f"Tab never comes to {name}")
+
+
+def test_launching_watching_and_stopping_without_a_mouse(
+    signed_in: Page, furnished: Furnished, run: int
+) -> None:
+    page = signed_in
+    page.goto(f"{furnished.url}/experiments/runs/new/")
+    page.get_by_label("Name").focus()
+    page.keyboard.type("typed")
+    tab_to(page, "Start the run")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/experiments/runs/\d+/$"))
+    expect(page.locator("h1")).to_contain_text("typed")
+    page.goto(f"{furnished.url}/experiments/runs/{run}/")  # one with epochs
+    has_points(page, "loss", 2)
+    tab_to(page, "Stop")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_contain_text("Stopped", timeout=10_000)
+
+
 def test_stopping_by_keyboard(run_page: Page, feeder: Feeder) -> None:
     run_page.get_by_role("button", name="Stop", exact=True).focus()
     run_page.keyboard.press("Enter")
@@ -131,8 +194,13 @@ def test_what_somebody_else_does_shows_at_once(
 
 
 def test_the_end_brings_the_test_figures_and_a_model(run_page: Page, feeder: Feeder) -> None:
+    elsewhere = run_page.context.new_page()
+    elsewhere.goto(run_page.url.split("/experiments")[0] + "/models/")
+    elsewhere.wait_for_function("() => localStorage.getItem('ends-until')")  # it listens
     feeder.do("end")
     expect(run_page.locator("h1")).to_contain_text("Finished", timeout=10_000)
+    expect(elsewhere.locator("#toasts")).to_contain_text("live has finished", timeout=10_000)
+    elsewhere.close()
     results = run_page.locator("#results")
     expect(results).to_contain_text("Opened once, at the end", timeout=10_000)
     results.scroll_into_view_if_needed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import nn
 
 from mmfrm.checkpoint import load_model
 from mmfrm.config import DataConfig, OptimConfig, RuntimeConfig, TrainConfig
-from mmfrm.data import open_faces
+from mmfrm.data import FaceSplit, open_faces
 from mmfrm.ddp import Group
 from mmfrm.events import (
     Checkpointed,
@@ -25,6 +26,7 @@ from mmfrm.events import (
     Notice,
     Progress,
     Started,
+    StepDone,
 )
 from mmfrm.failures import JobError
 from mmfrm.learner import Learner
@@ -218,6 +220,22 @@ def test_a_starting_point_that_is_none_is_named(tmp_path: Path, drawn_faces: Pat
     (tmp_path / "odd.ckpt").write_bytes(b"odd")
     with pytest.raises(JobError, match=r"odd\.ckpt is neither a model folder nor a checkpoint"):
         trained(tmp_path / "run", drawn_faces, smallest(), start_from=str(tmp_path / "odd.ckpt"))
+
+
+def test_the_time_spent_waiting_for_images_is_told(
+    tmp_path: Path, drawn_faces: Path, run: tuple[Path, list[Event]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert all(0 < end.data_wait < 0.5 for end in of(EpochEnd, run[1]))
+    batch = FaceSplit.batch
+
+    def slow(split: FaceSplit, positions: Any) -> Any:
+        time.sleep(0.5)
+        return batch(split, positions)
+
+    monkeypatch.setattr(FaceSplit, "batch", slow)
+    events = trained(tmp_path, drawn_faces, smallest(optim__epochs=1))
+    assert of(EpochEnd, events)[0].data_wait > 0.5
+    assert max(step.data_wait for step in of(StepDone, events)) > 0.5
 
 
 def test_a_network_that_answers_one_class_only_is_noticed(run: tuple[Path, list[Event]]) -> None:

@@ -31,7 +31,7 @@ SMALLEST = {
     "data.max_eval": 24,
 }
 STEPS = 14  # of the two epochs together
-TIMES = ("seconds", "images_per_second", "memory_bytes")  # figures that no seed can repeat
+TIMES = ("seconds", "images_per_second", "memory_bytes", "data_wait")  # figures that no seed can repeat
 
 
 def smallest(**changes: Any) -> TrainConfig:

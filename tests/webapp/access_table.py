@@ -32,6 +32,7 @@ EDITORS = alike(IN, 403, OK, OK, OK)
 ADMINISTRATORS = alike(IN, 403, 403, 403, OK)
 SEES = Rule(shared=(IN, OK, OK, OK, OK), private=(IN, 404, 404, OK, OK))
 CHANGES = Rule(shared=(IN, 403, 403, OK, OK), private=(IN, 404, 404, OK, OK))
+OWN = alike(IN, 404, 404, OK, OK)
 MAKES_FROM = Rule(shared=(IN, 403, OK, OK, OK), private=(IN, 404, 404, OK, OK))  # something new out of it
 MAKES_FROM_ROLE_FIRST = Rule(shared=(IN, 403, OK, OK, OK), private=(IN, 403, 404, OK, OK))
 OWN_UPLOAD = alike(401, 404, 404, OK, 404)  # a program asks: no redirect; administrators neither
@@ -143,6 +144,9 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "experiments:run_log": (get(SEES, pk="run"),),
     "experiments:run_points": (get(SEES, pk="run"),),
     "experiments:run_steps": (get(SEES, pk="run"),),
+    "experiments:run_hardware": (get(SEES, pk="run"),),
+    "experiments:chart_csv": (get(SEES, pk="run", chart="chart"),),
+    "experiments:curves_csv": (get(SEES, pk="experiment"),),
     "experiments:edit_run": (post(CHANGES, pk="run"),),
     "experiments:delete_run": (post(CHANGES, pk="run"),),
     "experiments:download": (get(SEES, pk="run", what="what"),),
@@ -172,11 +176,19 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "labeling:make_dataset": (post(MAKES_FROM, pk="batch"),),
     "labeling:edit": (post(CHANGES, pk="batch"),),
     "labeling:delete": (post(CHANGES, pk="batch"),),
+    # webhooks: private to their owners
+    "news:webhooks": (get(EDITORS), post(EDITORS, 422)),
+    "news:webhook": (get(OWN, pk="webhook"), post(OWN, 422, pk="webhook")),
+    "news:deliveries": (get(OWN, pk="webhook"),),
+    "news:test_webhook": (post(OWN, pk="webhook"),),
+    "news:new_secret": (post(OWN, pk="webhook"),),
+    "news:delete_webhook": (post(OWN, pk="webhook"),),
 }
 
 REFUSED = 4403  # the close code that tells browsers not to try again
 SOCKETS: dict[str, Rule] = {
     "ws/jobs/": alike(REFUSED, OK, OK, OK, OK),
+    "ws/ends/": alike(REFUSED, OK, OK, OK, OK),
     "ws/jobs/<int:job_id>/": Rule(
         shared=(REFUSED, OK, OK, OK, OK), private=(REFUSED, REFUSED, REFUSED, OK, OK)
     ),

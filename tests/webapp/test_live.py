@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -13,6 +14,7 @@ from asgiref.testing import ApplicationCommunicator
 from channels.routing import URLRouter
 from django.contrib.auth.models import AnonymousUser
 
+from mmfrm.events import Finished
 from tests.synthetic_runs import Story, queued_run, ready_version
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
@@ -246,3 +248,30 @@ async def test_lists_hear_of_any_job(editor: User, job: Job) -> None:
     await sync_to_async(services.pause)(job, editor)
     assert await socket.json() == {"changed": True}
     await socket.leave()
+
+
+# --- ends of one's own jobs -----------------------------------------------------------------------------
+
+
+async def test_the_ends_of_ones_own_jobs_are_told_at_once_and_later_and_never_twice_to_a_page(
+    editor: User, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "ENDS_POLL_SECONDS", 0.1)  # these tests have no Redis
+    other = await sync_to_async(User.objects.create_user)("otto", role="editor")
+    mine, theirs = await opened(editor, "/ws/ends/"), await opened(other, "/ws/ends/")
+    first = await mine.json()
+    assert first["ended"] == []
+    assert (await theirs.json())["ended"] == []
+    await sync_to_async(services.end)(job, last=Finished(), exit_status="0")
+    (end,) = (await mine.json())["ended"]
+    assert (end["title"], end["state"], end["key"]) == (job.title, "finished", f"{job.pk}.1")
+    assert await mine.receive_nothing(0.5)
+    assert await theirs.receive_nothing()
+    await mine.leave()
+    await theirs.leave()
+    late = await opened(editor, f"/ws/ends/?after={quote(first['until'])}")  # was away meanwhile
+    assert [end["key"] for end in (await late.json())["ended"]] == [f"{job.pk}.1"]
+    await late.leave()
+    fresh = await opened(editor, "/ws/ends/?after=nonsense")  # never was here
+    assert (await fresh.json())["ended"] == []
+    await fresh.leave()

@@ -17,6 +17,7 @@ from webapp.accounts.models import User
 from webapp.errors import RefusedError
 from webapp.experiments import services, sweeps, training
 from webapp.experiments.comparison import compare, mean_of
+from webapp.experiments.forecast import _dealt
 from webapp.experiments.models import Experiment, Run
 from webapp.jobs import roster
 from webapp.jobs.models import Job
@@ -198,6 +199,46 @@ def test_a_cost_is_learned_from_the_machine_whose_worker_lives(
     total = client_of(editor).post(PLAN, sent(version=version.pk)).context["total"]
     assert total.workers == 2
     assert total.seconds == (6 * 2 * 345.0 / 2 if is_known else None)
+
+
+def seconds(count: int, *, workers: int, **more: Any) -> tuple[float | None, float | None]:
+    """When runs of 100 s start and end. `left` are of running ones, `waiting` of those before them."""
+    free = [*more.get("left", ()), *[0.0] * workers][:workers]
+    return _dealt(free, more.get("waiting", ()), [100.0] * count)
+
+
+def test_runs_are_dealt_out_to_workers_behind_what_waits() -> None:
+    assert seconds(1, workers=1) == (0.0, 100.0)
+    assert seconds(3, workers=2) == (0.0, 200.0)
+    assert seconds(1, workers=1, left=[30.0], waiting=[50.0, 20.0]) == (100.0, 200.0)
+    assert seconds(2, workers=2, left=[30.0, 80.0], waiting=[10.0]) == (40.0, 180.0)
+    assert seconds(1, workers=2, left=[float("inf")]) == (0.0, 100.0)  # the other one is free
+    assert seconds(1, workers=1, waiting=[None]) == (None, None)
+    assert _dealt([0.0], [], [None]) == (0.0, None)
+
+
+@pytest.mark.django_db
+def test_the_plan_says_when_it_would_start_and_be_done_behind_the_queue(
+    editor: User, client_of: Callable[[User], Client]
+) -> None:
+    version = ready_version(editor)
+    client = client_of(editor)
+    play(queued_run(editor, version), Story(epochs=2, steps=12), range(2), end=True)  # 345 s an epoch
+    going = play(queued_run(editor, version), Story(epochs=2, steps=12), range(1))
+    Job.objects.filter(pk=going.pk).update(seconds_left=40.0)
+    queued_run(editor, version, changes={"optim.epochs": 1})
+    nobody = client.post(PLAN, sent(version=version.pk)).context["total"].forecast
+    assert (nobody.ahead, nobody.starts_in) == (1, None)  # without a worker nothing goes on
+    jobs.seen(name="gpu-1@lab", queue="gpu", host="lab", pid=1, facts={})
+    answer = client.post(PLAN, sent(version=version.pk))
+    when = answer.context["total"].forecast
+    assert (when.ahead, when.unknown, when.starts_in) == (2, 0, 40.0 + 345.0)
+    assert when.ends_in == when.starts_in + 6 * 2 * 345.0
+    assert "in about 6 min 25 s" in answer.content.decode()
+    queued_run(editor, version, changes={"network.width": 0.5})
+    answer = client.post(PLAN, sent(version=version.pk))
+    assert answer.context["total"].forecast.starts_in is None
+    assert "of which 1 of a size that has not run here yet" in answer.content.decode()
 
 
 @pytest.mark.django_db

@@ -68,6 +68,12 @@ def test_an_epoch_at_half_its_usual_rate_is_slow() -> None:
     assert said([*going(1.5, 1.2, 1.0), *going(0.9, rate=20.0)]) == ["It has become slow"]
 
 
+def test_a_training_that_waits_for_its_images_is_said_to_starve_from_the_first_epoch_on() -> None:
+    assert said([Epoch(1.5, 1.5, 70.0, data_wait=0.1)]) == []
+    assert said([Epoch(1.5, 1.5, 70.0, data_wait=0.6)]) == ["It waits for its images"]
+    assert said([Epoch(1.5, 1.5, 70.0, data_wait=None)]) == []  # of a run from before it was measured
+
+
 def test_the_page_says_it_and_asks_two_queries(
     editor: User, client_of: ClientOf, django_assert_num_queries: Any
 ) -> None:

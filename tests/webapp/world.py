@@ -18,6 +18,7 @@ from webapp.experiments.models import Experiment, Run
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.labeling.models import LabelBatch, Prediction
+from webapp.news.services import create_webhook
 from webapp.registry.models import Model, ModelExport
 from webapp.uploads.models import Upload
 
@@ -39,7 +40,9 @@ class World:
     person: int
     invitation: int
     invitation_token: str
+    webhook: int
     layout: str = "folders"
+    chart: str = "steps"
     no_token: str = "x" * 43
 
 
@@ -83,6 +86,7 @@ def make_world(owner: User, administrator: User, *, private: bool) -> World:
         person=User.objects.create_user("pat", password="a long pass phrase").pk,
         invitation=invitation.pk,
         invitation_token=path.rsplit("/", 1)[-1],
+        webhook=create_webhook(owner, base_url="http://lab", name="Chat", url="https://192.0.2.1/").pk,
     )
 
 

@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from mmfrm.config import TrainConfig
 from webapp.datasets.models import DatasetVersion
+from webapp.experiments.forecast import Forecast, forecast
 from webapp.experiments.models import Run
 from webapp.experiments.points import epoch_payloads
 from webapp.jobs.models import Job, JobEvent
@@ -34,6 +35,17 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What one earlier run tells of others of its size."""
+
+    run: Run
+    epoch_seconds: float
+    images: int  # of an epoch
+    memory_bytes: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True)
 class Total:
     """Of all runs of a plan, one after the other on each worker."""
 
@@ -43,6 +55,7 @@ class Total:
     disk_bytes: int | None
     workers: int
     sources: tuple[str, ...]
+    forecast: Forecast
 
 
 @dataclass(frozen=True)
@@ -58,14 +71,8 @@ class Reading:
 def total_of(version: DatasetVersion, configs: Sequence[TrainConfig]) -> Total:
     """What runs of these configs cost together, with the workers that now live. Nothing alike: None."""
     workers = list(live_workers().filter(queue=Job.Queue.GPU))
-    hosts = sorted({worker.host for worker in workers})
-    learned: dict[tuple[Any, ...], Run | None] = {}
-    costs = []
-    for config in configs:
-        like = _likeness(config)
-        if like not in learned:
-            learned[like] = _alike(like, hosts)
-        costs.append(_cost(learned[like], version, config))
+    experience = Experience(sorted({worker.host for worker in workers}))
+    costs = [experience.cost(version, config) for config in configs]
     times, disks = [c.seconds for c in costs], [c.disk_bytes for c in costs]
     known = [t for t in times if t is not None]
     return Total(
@@ -75,7 +82,24 @@ def total_of(version: DatasetVersion, configs: Sequence[TrainConfig]) -> Total:
         disk_bytes=sum(d for d in disks if d is not None) if None not in disks else None,
         workers=len(workers),
         sources=tuple(dict.fromkeys(c.source for c in costs)),
+        forecast=forecast(times, workers, lambda run: experience.cost(run.version, run.train_config).seconds),
     )
+
+
+class Experience:
+    """What earlier runs on the machines of these workers tell. Each is read once."""
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self._hosts = hosts
+        self._lessons: dict[tuple[Any, ...], Lesson | None] = {}
+
+    def cost(self, version: DatasetVersion, config: TrainConfig) -> Cost:
+        """What a run costs; unknown where nothing of its size has run."""
+        like = _likeness(config)
+        if like not in self._lessons:
+            run = _alike(like, self._hosts)
+            self._lessons[like] = _lesson(run) if run else None
+        return _cost(self._lessons[like], version, config)
 
 
 def reading_of(version: DatasetVersion, config: TrainConfig) -> Reading:
@@ -125,18 +149,29 @@ def _alike(like: tuple[Any, ...], hosts: Sequence[str]) -> Run | None:
     return next((run for run in rows[:LOOKED_AT] if _likeness(run.train_config) == like), None)
 
 
-def _cost(run: Run | None, version: DatasetVersion, config: TrainConfig) -> Cost:
-    if run is None:
-        return Cost(None, None, None, UNKNOWN)
+def _lesson(run: Run) -> Lesson:
     payloads = list(epoch_payloads(run))
-    images = payloads[-1]["train"]["count"]
+    return Lesson(
+        run=run,
+        epoch_seconds=_epoch_seconds(run, payloads),
+        images=payloads[-1]["train"]["count"],
+        memory_bytes=max(payload["memory_bytes"] for payload in payloads),
+        disk_bytes=sum(file.stat().st_size for file in run.folder.rglob("*") if file.is_file()),
+    )
+
+
+def _cost(lesson: Lesson | None, version: DatasetVersion, config: TrainConfig) -> Cost:
+    if lesson is None:
+        return Cost(None, None, None, UNKNOWN)
+    run = lesson.run
     same = run.version_id == version.pk and run.train_config.data == config.data
-    share = 1.0 if same else dict(reading_of(version, config).counts).get("train", 0) / max(1, images)
-    disk = sum(file.stat().st_size for file in run.folder.rglob("*") if file.is_file())
+    share = 1.0
+    if not same:
+        share = dict(reading_of(version, config).counts).get("train", 0) / max(1, lesson.images)
     return Cost(
-        seconds=_epoch_seconds(run, payloads) * share * config.optim.epochs,
-        memory_bytes=max(payload["memory_bytes"] for payload in payloads) or None,
-        disk_bytes=disk or None,
+        seconds=lesson.epoch_seconds * share * config.optim.epochs,
+        memory_bytes=lesson.memory_bytes or None,
+        disk_bytes=lesson.disk_bytes or None,
         source=f"Learned from a run of the same size on {run.job.worker.rpartition('@')[2]}.",
     )
 

@@ -17,7 +17,17 @@ from django.db.models.functions import Cast
 from webapp.experiments.models import Run
 from webapp.jobs.models import Job, JobEvent
 
-EPOCH = ("epoch", "learning_rate", "gradient_norm", "images_per_second", "seconds", "memory_bytes", "best")
+EPOCH = (
+    "epoch",
+    "step",
+    "learning_rate",
+    "gradient_norm",
+    "images_per_second",
+    "seconds",
+    "memory_bytes",
+    "best",
+    "data_wait",
+)
 SPLIT = (
     "loss",
     "cross_entropy",
@@ -31,7 +41,8 @@ SPLIT = (
     "alpha_mean",
 )
 CLASS = ("p_true_variance", "p_true_mean", "recall")
-STEP = ("step", "epoch", "loss", "learning_rate", "gradient_norm", "images_per_second")
+STEP = ("step", "epoch", "loss", "learning_rate", "gradient_norm", "images_per_second", "data_wait")
+HARDWARE = ("at", "cpu", "machine_cpu", "memory_bytes", "machine_memory", "gpu", "gpu_memory")
 CURVES = {
     "accuracy": "Accuracy",
     "mean_class_accuracy": "Mean-class accuracy",
@@ -51,15 +62,37 @@ def epochs_of(run: Run) -> dict[str, Any]:
     return {
         "seq": seq,
         "classes": _classes(run, payloads),
-        "epochs": epoch_columns(payloads),
+        "epochs": epoch_columns(payloads) | {"at": _moments(run)},
     }
 
 
 def steps_of(run: Run) -> Columns:
     """The steps of a run, thinned for display."""
     payloads = list(_payloads(run.job_id, "step"))
-    columns = {name: [payload[name] for payload in payloads] for name in STEP}
+    columns = {name: [payload.get(name) for payload in payloads] for name in STEP}
     return {name: [short(value) for value in values] for name, values in thinned(columns).items()}
+
+
+def hardware_of(run: Run) -> Columns:
+    """Readings of the run's machine, thinned for display. `at` is in seconds since 1970."""
+    columns = thinned(hardware_columns(run), by=("cpu", "gpu"))
+    # Of a moment, five digits are hours.
+    return {name: values if name == "at" else [short(v) for v in values] for name, values in columns.items()}
+
+
+def hardware_columns(run: Run) -> Columns:
+    """Every reading of the run's machine. Several GPUs are one: their mean use and all their memory."""
+    rows = JobEvent.objects.filter(job_id=run.job_id, kind="hardware").order_by("seq")
+    columns: Columns = {name: [] for name in HARDWARE}
+    for at, payload in rows.values_list("at", "payload").iterator(chunk_size=PIECE):
+        gpus = payload.get("gpus") or []
+        uses = [gpu["use"] for gpu in gpus if gpu["use"] is not None]
+        memory = [gpu["memory_bytes"] for gpu in gpus if gpu["memory_bytes"] is not None]
+        row = payload | {"at": round(at.timestamp(), 1)}
+        row |= {"gpu": sum(uses) / len(uses) if uses else None, "gpu_memory": sum(memory) if memory else None}
+        for name in HARDWARE:
+            columns[name].append(row.get(name))
+    return columns
 
 
 def epoch_columns(payloads: Iterable[dict[str, Any]]) -> Columns:
@@ -80,16 +113,18 @@ def epoch_columns(payloads: Iterable[dict[str, Any]]) -> Columns:
     return columns
 
 
-def thinned(columns: Columns, limit: int = STEP_POINTS) -> Columns:
-    """About `limit` of the points, with the extremes of loss and gradient norm of every stretch kept."""
-    count = len(columns["step"])
+def thinned(
+    columns: Columns, limit: int = STEP_POINTS, by: Sequence[str] = ("loss", "gradient_norm")
+) -> Columns:
+    """About `limit` of the points, with the extremes of the two columns `by` in every stretch kept."""
+    count = len(next(iter(columns.values())))
     if count <= limit:
         return columns
     keep = {0, count - 1}
     width = -(-4 * count // limit)  # each stretch keeps at most four points
     for start in range(0, count, width):
         stretch = range(start, min(start + width, count))
-        for name in ("loss", "gradient_norm"):
+        for name in by:
             keep.update(_extremes(columns[name], stretch))
     kept = sorted(keep)
     return {name: [values[i] for i in kept] for name, values in columns.items()}
@@ -110,7 +145,13 @@ def curves(runs: Sequence[Run], figure: str) -> list[dict[str, Any]]:
         series[job][0].append((key or 0) + 1)
         series[job][1].append(None if value is None else float(value))
     return [
-        {"run": run.pk, "name": run.name, "x": series[run.job_id][0], "y": series[run.job_id][1]}
+        {
+            "run": run.pk,
+            "name": run.name,
+            "best": run.best["epoch"] + 1 if run.best else None,
+            "x": series[run.job_id][0],
+            "y": series[run.job_id][1],
+        }
         for run in runs
     ]
 
@@ -140,6 +181,12 @@ def _payloads(job_id: int, kind: str) -> Iterator[dict[str, Any]]:
             yield from json.loads(f"[{','.join(piece)}]")
             piece.clear()
     yield from json.loads(f"[{','.join(piece)}]")
+
+
+def _moments(run: Run) -> list[float]:
+    """When each epoch ended, in seconds since 1970."""
+    rows = JobEvent.objects.filter(job_id=run.job_id, kind="epoch").order_by("key")
+    return [round(at.timestamp(), 1) for at in rows.values_list("at", flat=True)]
 
 
 def _classes(run: Run, payloads: list[dict[str, Any]]) -> list[str]:

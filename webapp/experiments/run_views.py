@@ -122,6 +122,12 @@ def run_steps(request: HttpRequest, pk: int) -> JsonResponse:
     return JsonResponse(points.steps_of(_run(request, pk)))
 
 
+@require_GET
+def run_hardware(request: HttpRequest, pk: int) -> JsonResponse:
+    """Readings of its machine so far, thinned."""
+    return JsonResponse(points.hardware_of(_run(request, pk)))
+
+
 @require_POST
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Rename a run, or hide it."""

@@ -18,6 +18,7 @@ PATIENCE = 4  # epochs that the validation loss may rise before it is called ove
 RISE = 0.03  # share of its lowest that it must have risen by
 EARLY = 3  # epochs after which a class that is never answered is worth a word
 SLOW = 0.5  # share of its usual rate
+STARVING = 0.4  # share of an epoch's time that goes by waiting for images
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Epoch:
     train: float | None  # cross-entropy
     val: float | None
     images_per_second: float | None
+    data_wait: float | None = None  # 0…1
 
 
 def of_run(run: Run) -> list[Symptom]:
@@ -48,7 +50,8 @@ def of_run(run: Run) -> list[Symptom]:
         train=F("payload__train__cross_entropy"),
         val=F("payload__val__cross_entropy"),
         rate=F("payload__images_per_second"),
-    ).values_list("train", "val", "rate")
+        wait=F("payload__data_wait"),
+    ).values_list("train", "val", "rate", "wait")
     return list(found([Epoch(*row) for row in columns], last.payload))
 
 
@@ -67,6 +70,7 @@ def found(epochs: Sequence[Epoch], last: dict[str, Any]) -> Iterator[Symptom]:
         return  # what follows from it needs no words of its own
     yield from _overfitting(epochs)
     yield from _never_answered(epochs, last)
+    yield from _starving(epochs[-1])
     yield from _slow(epochs)
 
 
@@ -118,6 +122,16 @@ def _never_answered(epochs: Sequence[Epoch], last: dict[str, Any]) -> Iterator[S
             f"It never answers {_and(names)}",
             "No validation face got that answer in the last epoch. Balanced or square-root sampling, or "
             "class weights, make rare expressions count for more.",
+        )
+
+
+def _starving(last: Epoch) -> Iterator[Symptom]:
+    if last.data_wait is not None and last.data_wait >= STARVING:
+        yield Symptom(
+            "It waits for its images",
+            f"{100 * last.data_wait:.0f} % of the last epoch's time went by reading faces, not learning from "
+            "them. The disk or the memory of this machine holds it up: put the data folder on a faster disk, "
+            "or let less else run beside it.",
         )
 
 

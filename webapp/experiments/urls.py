@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.experiments import downloads, launch_views, run_views, views
+from webapp.experiments import chart_files, downloads, launch_views, run_views, views
 
 app_name = "experiments"
 urlpatterns = [
@@ -11,6 +11,7 @@ urlpatterns = [
     path("<int:pk>/", views.experiment, name="experiment"),
     path("<int:pk>/table/", views.table, name="table"),
     path("<int:pk>/curves/", views.curves, name="curves"),
+    path("<int:pk>/curves.csv", chart_files.curves_csv, name="curves_csv"),
     path("<int:pk>/comparison/", views.comparison, name="comparison"),
     path("<int:pk>/edit/", views.edit, name="edit"),
     path("<int:pk>/delete/", views.delete, name="delete"),
@@ -26,6 +27,8 @@ urlpatterns = [
     path("runs/<int:pk>/log/", run_views.log, name="run_log"),
     path("runs/<int:pk>/points/", run_views.run_points, name="run_points"),
     path("runs/<int:pk>/steps/", run_views.run_steps, name="run_steps"),
+    path("runs/<int:pk>/hardware/", run_views.run_hardware, name="run_hardware"),
+    path("runs/<int:pk>/charts/<str:chart>.csv", chart_files.chart_csv, name="chart_csv"),
     path("runs/<int:pk>/edit/", run_views.edit, name="edit_run"),
     path("runs/<int:pk>/delete/", run_views.delete, name="delete_run"),
     path("runs/<int:pk>/download/<str:what>", downloads.download, name="download"),

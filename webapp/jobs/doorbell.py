@@ -36,8 +36,15 @@ def hint(job: Job) -> None:
         send = async_to_sync(layer.group_send)
         send(group_of(job.pk), {"type": "job.changed", "job": job.pk})
         send(EVERYBODY, {"type": "job.changed", "job": job.pk})
+        if job.is_over:
+            send(group_of_owner(job.owner_id), {"type": "job.changed", "job": job.pk})
     except Exception as error:
         log.warning("no browser was told of job %s: %s", job.pk, error)
+
+
+def group_of_owner(user_id: int) -> str:
+    """The channel group of whoever waits for the ends of their own jobs."""
+    return f"owner.{user_id}"
 
 
 def group_of(job_id: int) -> str:

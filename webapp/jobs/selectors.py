@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +14,9 @@ from webapp.accounts.models import User
 from webapp.accounts.permissions import may_edit, may_view
 from webapp.jobs import kinds
 from webapp.jobs.models import Job, JobEvent, Worker
+
+ENDS_OVERLAP = timedelta(seconds=15)
+MOST_ENDS = 20  # told at once
 
 
 def may_watch(user: User, job: Job) -> bool:
@@ -50,6 +53,38 @@ def snapshot(job: Job) -> dict[str, Any]:
         "last_seq": job.last_seq,
         "heartbeat_at": job.heartbeat_at.isoformat() if job.heartbeat_at else None,
     }
+
+
+def ends_of(user: User, after: datetime) -> list[dict[str, Any]]:
+    """Somebody's own jobs that have finished or failed after a moment, or shortly before it.
+
+    Shortly before, because a transaction becomes visible later than the moment it writes.
+    """
+    ended = Job.objects.filter(owner=user, state__in=(Job.State.FINISHED, Job.State.FAILED))
+    rows = ended.filter(finished_at__gt=after - ENDS_OVERLAP).order_by("finished_at", "pk")[:MOST_ENDS]
+    return [
+        {
+            "key": f"{job.pk}.{job.attempt}",
+            "kind": job.kind,
+            "title": job.title,
+            "state": job.state,
+            "reason": job.reason[:200],
+            "url": kinds.of(job).url(job),
+        }
+        for job in rows
+    ]
+
+
+def moment(text: str) -> datetime:
+    """A moment that a browser remembers, within the last day; without a sensible one, now."""
+    now = timezone.now()
+    try:
+        said = datetime.fromisoformat(text)
+    except ValueError:
+        return now + ENDS_OVERLAP  # nothing that has ended already
+    if said.tzinfo is None or said > now:
+        return now
+    return max(said, now - timedelta(days=1))
 
 
 def live_workers() -> QuerySet[Worker]:

@@ -28,7 +28,7 @@ from mmfrm.events import (
 )
 from mmfrm.jobs import write_job
 from webapp.accounts.models import User
-from webapp.jobs import kinds
+from webapp.jobs import endings, kinds
 from webapp.jobs.doorbell import hint, ring
 from webapp.jobs.models import Job, JobEvent, Worker
 
@@ -223,6 +223,8 @@ def move(
             return False
         job = Job.objects.get(pk=pk)
         note(job, "state", {"state": to, "reason": job.reason, "by": str(by) if by else ""})
+        if job.is_over:
+            endings.tell(job)
         transaction.on_commit(lambda: hint(job))
     return True
 

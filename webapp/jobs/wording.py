@@ -29,7 +29,7 @@ def what_happened(job: Job, *, changed: bool) -> str:
 
 def log_of(job: Job) -> QuerySet[JobEvent]:
     """What a job said and what happened to it, newest first; steps and epochs are on the charts."""
-    return JobEvent.objects.filter(job=job).exclude(kind__in=("step", "epoch")).order_by("-seq")
+    return JobEvent.objects.filter(job=job).exclude(kind__in=("step", "epoch", "hardware")).order_by("-seq")
 
 
 def as_line(row: JobEvent) -> dict[str, Any]:

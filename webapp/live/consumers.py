@@ -8,23 +8,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.db import DatabaseError
+from django.utils import timezone
 from redis.exceptions import RedisError
 
 from webapp.accounts.models import User
 from webapp.jobs import selectors
-from webapp.jobs.doorbell import EVERYBODY, group_of
+from webapp.jobs.doorbell import EVERYBODY, group_of, group_of_owner
 from webapp.jobs.models import Job
 
 log = logging.getLogger(__name__)
 
 NO_PERMISSION = 4403  # close codes; browsers do not reconnect after these
 COALESCE_SECONDS = 0.1  # hints that arrive within this become one message
+ENDS_POLL_SECONDS = 30.0  # as below, for what is no hurry
 POLL_SECONDS = 5.0  # rows are read this often even when no hint comes: hints may be lost
 PAGE = 500  # events a message at most
 
@@ -57,6 +60,10 @@ class HintedConsumer(AsyncJsonWebsocketConsumer):
         """Send what is new."""
         raise NotImplementedError
 
+    def poll_seconds(self) -> float:
+        """How long to wait for a hint before looking without one."""
+        return POLL_SECONDS
+
     async def _join(self) -> None:
         with contextlib.suppress(OSError, RedisError):  # without Redis there are no hints; polling goes on
             await self.channel_layer.group_add(self.group, self.channel_name)
@@ -64,7 +71,7 @@ class HintedConsumer(AsyncJsonWebsocketConsumer):
     async def _follow(self) -> None:
         while True:
             try:
-                await asyncio.wait_for(self.changed.wait(), POLL_SECONDS)
+                await asyncio.wait_for(self.changed.wait(), self.poll_seconds())
             except TimeoutError:
                 await self._join()  # Redis forgets groups after a day, and when it starts anew
             self.changed.clear()
@@ -106,6 +113,42 @@ class JobConsumer(HintedConsumer):
         if user is None or job is None or not selectors.may_watch(user, job):
             return None
         return selectors.snapshot(job), selectors.events_after(self.job_id, self.seq, PAGE)
+
+
+class EndsConsumer(HintedConsumer):
+    """One's own jobs that have finished or failed: `ws/ends/?after=2026-01-31T12:00:00+00:00`.
+
+    Sends {"until": moment, "ended": […]}: at once, and whenever there is something new. A moment is no
+    number in a sequence, so what ended shortly before `after` comes again; each has a key.
+    """
+
+    async def connect(self) -> None:
+        user = self.scope["user"]
+        if not user.is_authenticated:
+            await self.accept()
+            await self.close(code=NO_PERMISSION)
+            return
+        after = parse_qs(self.scope["query_string"].decode()).get("after", [""])[0]
+        self.after = selectors.moment(after)
+        self.told: set[str] = set()
+        self.is_first = True
+        await self.follow(group_of_owner(user.pk))
+
+    async def refresh(self) -> None:
+        until, ended = await database_sync_to_async(self._news)()
+        fresh = [end for end in ended if end["key"] not in self.told]
+        if fresh or self.is_first:
+            await self.send_json({"until": until.isoformat(), "ended": fresh})
+        self.told |= {end["key"] for end in fresh}
+        self.is_first, self.after = False, until
+
+    def poll_seconds(self) -> float:
+        """Every page of everybody has one of these."""
+        return ENDS_POLL_SECONDS
+
+    def _news(self) -> tuple[datetime, list[dict[str, Any]]]:
+        now = timezone.now()
+        return now, selectors.ends_of(self.scope["user"], self.after)
 
 
 class JobsConsumer(HintedConsumer):

@@ -4,6 +4,7 @@ import { colours, expressionColour, expressionMark } from "../charts.js";
 import { smoothed } from "./series.js";
 
 const PERCENT = ".1%";
+const SHARE = { tickformat: ".3~%" };
 const FEW = 30; // epochs up to which each point has a marker
 
 function line(x, y, { name, colour, dash = "solid", symbol = "circle", width = 2, weight = 0, format = ".4g" }) {
@@ -35,16 +36,18 @@ function epochAxis(series) {
   };
 }
 
-function bestPin(series) {
+/** Where the best epoch ended on an axis: `at(row)` answers its x. */
+function bestPin(series, at = (row) => row.epoch + 1) {
   const best = series.best();
   if (best === null) return {};
   const colour = colours();
-  const pin = { type: "line", xref: "x", x0: best + 1, x1: best + 1, yref: "paper", y0: 0, y1: 1 };
+  const x = at(best);
+  const pin = { type: "line", xref: "x", x0: x, x1: x, yref: "paper", y0: 0, y1: 1 };
   return {
     shapes: [{ ...pin, line: { color: colour.soft, width: 1, dash: "dot" }, layer: "below" }],
     annotations: [{
-      x: best + 1, xref: "x", y: 1, yref: "paper", yanchor: "bottom", xanchor: "center", showarrow: false,
-      text: `best ${best + 1}`, font: { size: 10, color: colour.soft },
+      x, xref: "x", y: 1, yref: "paper", yanchor: "bottom", xanchor: "center", showarrow: false,
+      text: `best ${best.epoch + 1}`, font: { size: 10, color: colour.soft },
     }],
   };
 }
@@ -56,8 +59,10 @@ function epochLayout(series, yaxis, more = {}) {
 const LEGEND = { showlegend: true, margin: { l: 48, r: 12, t: 34, b: 40 },
   legend: { orientation: "h", y: 1.06, yanchor: "bottom", x: 0, traceorder: "normal" } };
 
-function scaled(view, more = {}) {
-  return { type: view.scale, ...(view.scale === "log" ? { dtick: "D2", exponentformat: "power" } : {}), ...more };
+/** A vertical axis on the chosen scale; `linear` is what it is like on the linear one (a range, from zero). */
+function scaled(view, linear = {}, more = {}) {
+  const isLog = view.scale === "log";
+  return { type: view.scale, ...(isLog ? { dtick: "D2", exponentformat: "power" } : linear), ...more };
 }
 
 function loss(series, view) {
@@ -88,7 +93,7 @@ function accuracy(series, view) {
   ];
   return {
     traces: [...shade, ...withShadows(specs, x, view.smoothing)],
-    layout: epochLayout(series, { tickformat: ".0%" }, LEGEND),
+    layout: epochLayout(series, scaled(view, {}, { tickformat: ".3~%" }), LEGEND),
   };
 }
 
@@ -98,7 +103,7 @@ function translucent(hex, opacity) {
   return `rgba(${r},${g},${b},${opacity})`;
 }
 
-function byExpression(figure, yaxis, format) {
+function byExpression(figure, linear, format, more = {}) {
   return (series, view) => {
     const x = series.x;
     const rows = series.column(`${view.split}.${figure}`);
@@ -108,32 +113,58 @@ function byExpression(figure, yaxis, format) {
       }),
       visible: !view.hidden.has(name),
     }));
-    return { traces, layout: epochLayout(series, yaxis) };
+    return { traces, layout: epochLayout(series, scaled(view, linear, more)) };
   };
 }
 
-function single(figure, name, { log = false, format = ".4g", title = "" } = {}) {
+function single(figure, name, { linear = { rangemode: "tozero" }, format = ".4g", more = {} } = {}) {
   return (series, view) => {
     const specs = [{ y: series.column(figure), name, colour: colours().val, format }];
-    const yaxis = log ? scaled(view, { title: { text: title } }) : { rangemode: "tozero", title: { text: title } };
-    return { traces: withShadows(specs, series.x, view.smoothing), layout: epochLayout(series, yaxis) };
+    return { traces: withShadows(specs, series.x, view.smoothing), layout: epochLayout(series, scaled(view, linear, more)) };
   };
 }
+
+const STEP_AXES = { images_per_second: { rangemode: "tozero" }, data_wait: { range: [0, 1] } };
 
 function steps(series, view) {
   const rows = series.rows("steps");
   const colour = colours();
   const x = rows.map((row) => row.step + 1);
   const y = rows.map((row) => row[view.stepFigure]);
-  const isScaled = view.stepFigure !== "images_per_second";
   const specs = [{ y, name: view.stepFigure.replaceAll("_", " "), colour: colour.val, width: 1.25 }];
   const traces = withShadows(specs, x, view.smoothing);
   for (const trace of traces) trace.mode = "lines";
   return {
     traces,
-    layout: { hovermode: "x unified", xaxis: { title: { text: "step" }, tickformat: ",d" }, yaxis: isScaled ? scaled(view) : { rangemode: "tozero" } },
+    layout: { hovermode: "x unified", xaxis: { title: { text: "step" }, tickformat: ",d" },
+      yaxis: scaled(view, STEP_AXES[view.stepFigure], view.stepFigure === "data_wait" ? SHARE : {}), ...bestPin(series, (row) => row.step) },
   };
 }
+
+const PAUSE = 60; // s between two readings from which on the machine did something else meanwhile
+
+/** Series over the time of day. A line breaks where the run was paused or its worker gone. */
+function overTime(named, linear, more, format) {
+  return (series, view) => {
+    const rows = series.rows("hardware");
+    const broken = rows.flatMap((row, i) => (i && row.at - rows[i - 1].at > PAUSE ? [null, row] : [row]));
+    const x = broken.map((row, i) => new Date((row?.at ?? broken[i - 1].at + 1) * 1000));
+    const specs = named().map(([figure, name, colour, dash]) => ({
+      y: broken.map((row) => row?.[figure] ?? null), name, colour, dash, format, width: 1.5,
+    }));
+    const traces = withShadows(specs, x, view.smoothing);
+    for (const trace of traces) trace.mode = rows.length > 1 ? "lines" : "lines+markers";
+    const layout = { hovermode: "x unified", xaxis: { type: "date", nticks: 5 }, yaxis: scaled(view, linear, more),
+      ...bestPin(series, (row) => new Date(row.at * 1000)) };
+    return { traces, layout: named().length > 1 ? { ...layout, ...LEGEND } : layout };
+  };
+}
+
+const processor = () => [["cpu", "this run", colours().val], ["machine_cpu", "all together", colours().train, "dot"]];
+const memory = () => [["memory_bytes", "this run", colours().val]];
+const gpu = () => [["gpu", "in use", colours().val]];
+const gpuMemory = () => [["gpu_memory", "memory", colours().val]];
+const BYTES = { tickformat: ".3~s", ticksuffix: "B" };
 
 /** Every chart by the name in its data-chart, and what it is drawn from. */
 export const CHARTS = {
@@ -141,9 +172,14 @@ export const CHARTS = {
   accuracy: { from: "epochs", build: accuracy },
   variance: { from: "epochs", build: byExpression("p_true_variance", { rangemode: "tozero" }, ".4f") },
   mean: { from: "epochs", build: byExpression("p_true_mean", { range: [0, 1] }, ".3f") },
-  recall: { from: "epochs", build: byExpression("recall", { range: [0, 1], tickformat: ".0%" }, PERCENT) },
-  learning_rate: { from: "epochs", build: single("learning_rate", "learning rate", { log: true }) },
-  gradient_norm: { from: "epochs", build: single("gradient_norm", "gradient norm", { log: true }) },
+  recall: { from: "epochs", build: byExpression("recall", { range: [0, 1] }, PERCENT, SHARE) },
+  learning_rate: { from: "epochs", build: single("learning_rate", "learning rate", { linear: {} }) },
+  gradient_norm: { from: "epochs", build: single("gradient_norm", "gradient norm", { linear: {} }) },
   images_per_second: { from: "epochs", build: single("images_per_second", "images a second", { format: ".1f" }) },
   steps: { from: "steps", build: steps },
+  data_wait: { from: "epochs", build: single("data_wait", "of the time", { linear: { range: [0, 1] }, format: PERCENT, more: SHARE }) },
+  processor: { from: "hardware", build: overTime(processor, { range: [0, 1.02] }, SHARE, PERCENT) },
+  memory: { from: "hardware", build: overTime(memory, { rangemode: "tozero" }, BYTES, ".4s") },
+  gpu: { from: "hardware", build: overTime(gpu, { range: [0, 1.02] }, SHARE, PERCENT) },
+  gpu_memory: { from: "hardware", build: overTime(gpuMemory, { rangemode: "tozero" }, BYTES, ".4s") },
 };

@@ -59,7 +59,6 @@ function choose(key, root) {
   for (const tab of tabs) {
     const isChosen = tab.dataset.figures === key;
     tab.setAttribute("aria-selected", String(isChosen));
-    tab.setAttribute("aria-pressed", String(isChosen));
   }
   for (const panel of root.querySelectorAll("[data-figures-panel]")) panel.hidden = panel.dataset.figuresPanel !== key;
 }

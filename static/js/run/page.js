@@ -1,7 +1,10 @@
 // The page of a run: it opens with what the server has, and then follows.
-import { duration, number, percent } from "../format.js";
+import { duration, number, percent, size } from "../format.js";
 import { show } from "../job.js";
 import { follow } from "../live.js";
+import "../chart-tools.js";
+import { ask, canNotify, isWanted } from "../notify.js";
+import { toast } from "../toast.js";
 import { CHARTS } from "./charts.js";
 import { showChosenFigures } from "./confusion.js";
 import { Painter } from "./painter.js";
@@ -28,7 +31,21 @@ function refetch(part, selector, delay) {
   }, delay));
 }
 
+/** Offered until the browser has been asked once; the account page has the rest. */
+function showOffer() {
+  const offer = head().querySelector("[data-notify-offer]");
+  if (offer) offer.hidden = !canNotify() || isWanted() || Notification.permission === "denied";
+}
+
+page.addEventListener("click", async (event) => {
+  if (!event.target.closest("[data-notify-offer]")) return;
+  await ask();
+  showOffer();
+  if (isWanted()) toast("This browser tells you when work of yours ends.", "success");
+});
+
 function afterHead() {
+  showOffer();
   applyShares();
   showEpochs();
 }
@@ -56,6 +73,7 @@ function onSnapshot(job) {
   const now = { state: job.state, attempt: String(job.attempt), worker: job.worker };
   if (Object.keys(now).some((key) => now[key] !== known[key])) {
     known = now;
+    showMachine();
     refetch("head", "#run-head", 0);
     refetch("log", "#history", 300);
     if (!["queued", "starting", "running"].includes(job.state)) refetch("results", "#results", 600);
@@ -89,7 +107,10 @@ const LOGGED = new Set(["state", "notice", "started", "stopped", "failed", "eval
 
 function onEvents(events) {
   const news = series.take(events);
-  if (news.size) painter.mark((name) => news.has(CHARTS[name].from));
+  // A new best epoch moves the pin on every chart.
+  const movesPin = events.some((event) => event.kind === "epoch" && event.best);
+  if (news.size) painter.mark((name) => movesPin || news.has(CHARTS[name].from));
+  if (news.has("hardware") || news.has("steps")) showMachine();
   if (news.has("epochs")) {
     showEpochs();
     showChips();
@@ -113,6 +134,21 @@ function showChips() {
   }
 }
 
+/** The latest readings in figures, and the GPU's charts where there is one. */
+function showMachine() {
+  const row = series.rows("hardware").at(-1);
+  const step = series.rows("steps").at(-1);
+  const isGoing = ["starting", "running", "pausing", "stopping"].includes(known.state);
+  const put = (name, text) => { page.querySelector(`[data-machine="${name}"]`).textContent = text; };
+  put("cpu", row && isGoing ? percent(row.cpu, 0) : "–");
+  put("memory", row && isGoing ? size(row.memory_bytes) : "–");
+  put("gpu", row && isGoing && row.gpu !== null ? percent(row.gpu, 0) : "–");
+  put("wait", step && isGoing ? percent(step.data_wait, 0) : "–");
+  put("rate", step && isGoing ? number(step.images_per_second, 1) : "–");
+  const hasGpu = series.rows("hardware").some((one) => one.gpu !== null || one.gpu_memory !== null);
+  for (const part of page.querySelectorAll("[data-gpu]")) part.hidden = !hasGpu;
+}
+
 page.addEventListener("view-changed", showChips);
 page.querySelector("[data-only-differences]").addEventListener("change", (event) => {
   page.querySelector(".settings-groups").classList.toggle("only-differences", event.target.checked);
@@ -120,6 +156,7 @@ page.querySelector("[data-only-differences]").addEventListener("change", (event)
 
 async function start() {
   applyShares();
+  showOffer();
   showChosenFigures();
   const points = await fetched(page.dataset.points);
   series.loadEpochs(points);
@@ -127,8 +164,11 @@ async function start() {
   painter.mark((name) => CHARTS[name].from === "epochs");
   follow(page.dataset.jobId, { after: points.seq, onSnapshot, onEvents, onRefused: () => location.reload() });
   // After the epochs, so that no step falls between these and what the socket replays from points.seq.
-  series.loadSteps(await fetched(page.dataset.steps));
-  painter.mark((name) => CHARTS[name].from === "steps");
+  const [steps, hardware] = await Promise.all([fetched(page.dataset.steps), fetched(page.dataset.hardware)]);
+  series.loadSteps(steps);
+  series.loadHardware(hardware);
+  showMachine();
+  painter.mark((name) => CHARTS[name].from !== "epochs");
 }
 
 async function fetched(address) {

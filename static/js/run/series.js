@@ -1,11 +1,12 @@
 // The figures of a run, keyed by epoch and step, so that whatever is told again replaces itself.
 // A row has the same names as the columns of webapp/experiments/points.py.
 
-const EPOCH = ["epoch", "learning_rate", "gradient_norm", "images_per_second", "seconds", "memory_bytes", "best"];
+const EPOCH = ["epoch", "step", "learning_rate", "gradient_norm", "images_per_second", "seconds", "memory_bytes", "best", "data_wait"];
 const SPLIT = ["loss", "cross_entropy", "rfloss", "accuracy", "accuracy_low", "accuracy_high",
   "mean_class_accuracy", "macro_f1", "calibration_error", "alpha_mean"];
 const CLASS = ["p_true_variance", "p_true_mean", "recall"];
-const STEP = ["step", "epoch", "loss", "learning_rate", "gradient_norm", "images_per_second"];
+const STEP = ["step", "epoch", "loss", "learning_rate", "gradient_norm", "images_per_second", "data_wait"];
+const HARDWARE = ["cpu", "machine_cpu", "memory_bytes", "machine_memory"];
 const MOST_STEPS = 6000; // kept in the browser; above, they are thinned as the server does
 const SHOWN_STEPS = 2000;
 
@@ -17,7 +18,19 @@ export function epochRow(event) {
     for (const name of SPLIT) row[`${split}.${name}`] = figures[name] ?? null;
     for (const name of CLASS) row[`${split}.${name}`] = (figures.classes ?? []).map((one) => one[name] ?? null);
   }
+  row.at = Date.parse(event.at) / 1000;
   return row;
+}
+
+/** A hardware event as a row; several GPUs are one, as in hardware_columns of points.py. */
+function hardwareRow(event) {
+  const told = (name) => (event.gpus ?? []).map((gpu) => gpu[name]).filter((value) => value !== null);
+  const sum = (values) => values.reduce((a, b) => a + b, 0);
+  const [uses, memory] = [told("use"), told("memory_bytes")];
+  return {
+    at: Date.parse(event.at) / 1000, ...Object.fromEntries(HARDWARE.map((name) => [name, event[name] ?? null])),
+    gpu: uses.length ? sum(uses) / uses.length : null, gpu_memory: memory.length ? sum(memory) : null,
+  };
 }
 
 function rowsOf(columns) {
@@ -30,6 +43,7 @@ export class Series {
     this.classes = [];
     this.epochs = new Map();
     this.steps = new Map();
+    this.hardware = new Map();
     this.sorted = {};
   }
 
@@ -46,7 +60,13 @@ export class Series {
     delete this.sorted.steps;
   }
 
-  /** Take new events; answers which kinds of charts have something to draw: "epochs", "steps". */
+  /** Take the readings of the machine that the server had. */
+  loadHardware(columns) {
+    for (const row of rowsOf(columns)) this.hardware.set(row.at, row);
+    delete this.sorted.hardware;
+  }
+
+  /** Take new events; answers which kinds of charts have something to draw: "epochs", "steps", "hardware". */
   take(events) {
     const news = new Set();
     for (const event of events) {
@@ -57,6 +77,10 @@ export class Series {
       } else if (event.kind === "step") {
         this.steps.set(event.step, Object.fromEntries(STEP.map((name) => [name, event[name] ?? null])));
         news.add("steps");
+      } else if (event.kind === "hardware") {
+        const row = hardwareRow(event);
+        this.hardware.set(row.at, row);
+        news.add("hardware");
       }
     }
     for (const kind of news) delete this.sorted[kind];
@@ -64,16 +88,16 @@ export class Series {
     return news;
   }
 
-  /** Rows in order: of "epochs" or "steps". */
+  /** Rows in order: of "epochs", "steps" or "hardware". */
   rows(kind) {
-    const key = kind === "epochs" ? "epoch" : "step";
+    const key = { epochs: "epoch", steps: "step", hardware: "at" }[kind];
     this.sorted[kind] ??= [...this[kind].values()].sort((a, b) => a[key] - b[key]);
     return this.sorted[kind];
   }
 
-  /** The best epoch so far, or null. A later one that says so is the better one. */
+  /** The row of the best epoch so far, or null. A later one that says so is the better one. */
   best() {
-    return this.rows("epochs").findLast((row) => row.best)?.epoch ?? null;
+    return this.rows("epochs").findLast((row) => row.best) ?? null;
   }
 
   /** One figure of every epoch. */

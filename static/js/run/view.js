@@ -2,9 +2,9 @@
 // address, so that a link shows what its sender saw.
 
 const CHOICES = { scale: ["linear", "log"], parts: ["total", "parts"], split: ["val", "train"],
-  stepFigure: ["loss", "gradient_norm", "learning_rate", "images_per_second"] };
+  stepFigure: ["loss", "gradient_norm", "learning_rate", "images_per_second", "data_wait"] };
 const CONCERNS = {
-  scale: (name) => !["accuracy", "variance", "mean", "recall", "images_per_second"].includes(name),
+  scale: () => true,
   parts: (name) => name === "loss",
   split: (name) => ["variance", "mean", "recall"].includes(name),
   stepFigure: (name) => name === "steps",
@@ -33,7 +33,6 @@ function toAddress(view) {
 /** Wire the page's switches to a view. `onChange` is told which charts are concerned. */
 export function watchView(page, { onChange }) {
   const view = fromAddress();
-  const slider = page.querySelector("[data-view=smoothing]");
 
   const showState = () => {
     for (const name of Object.keys(CHOICES)) {
@@ -45,9 +44,9 @@ export function watchView(page, { onChange }) {
     for (const chip of page.querySelectorAll("[data-expression-name]")) {
       chip.setAttribute("aria-pressed", String(!view.hidden.has(chip.dataset.expressionName)));
     }
-    page.querySelector("[data-chips-all]").hidden = !view.hidden.size;
-    slider.value = view.smoothing;
-    page.querySelector("[data-smoothing]").textContent = view.smoothing ? view.smoothing.toFixed(2) : "off";
+    for (const all of page.querySelectorAll("[data-chips-all]")) all.hidden = !view.hidden.size;
+    for (const slider of page.querySelectorAll("[data-view=smoothing]")) slider.value = view.smoothing;
+    for (const said of page.querySelectorAll("[data-smoothing]")) said.textContent = view.smoothing ? view.smoothing.toFixed(2) : "off";
   };
 
   const changed = (what) => {
@@ -71,7 +70,7 @@ export function watchView(page, { onChange }) {
     } else if (button.dataset.chipsAll !== undefined) {
       view.hidden.clear();
       changed("hidden");
-      page.querySelector("[data-expression-name]").focus();
+      button.parentElement.querySelector("[data-expression-name]").focus();
     }
   });
   // Two clicks: this one alone, as in Plotly's own legends.
@@ -82,8 +81,9 @@ export function watchView(page, { onChange }) {
     view.hidden = new Set(others.filter((name) => name !== chip.dataset.expressionName));
     changed("hidden");
   });
-  slider.addEventListener("input", () => {
-    view.smoothing = Number(slider.value);
+  page.addEventListener("input", (event) => {
+    if (!event.target.matches("[data-view=smoothing]")) return;
+    view.smoothing = Number(event.target.value);
     changed("smoothing");
   });
   showState();
