@@ -78,6 +78,14 @@ class PredictJob(Job):
     save_faces: bool = setting(
         False, "Save faces", "Also write faces.pack (encoded crops) and its offsets, for a web page to show."
     )
+    save_photos: bool = setting(
+        False,
+        "Save photos",
+        "Where faces are to be found: also write photos.pack (smaller copies) and its offsets.",
+    )
+    max_photo_bytes: int = setting(
+        8 * 2**30, "Most bytes of photos", "Of photos.pack; further photos are labelled and not kept.", low=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

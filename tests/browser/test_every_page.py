@@ -21,7 +21,8 @@ NO_PAGES = {
     "experiments:run_results", "experiments:run_symptoms", "experiments:run_log",
     "experiments:run_points", "experiments:run_steps", "experiments:download", "registry:download",
     "registry:exported", "datasets:download",
-    "labeling:face", "labeling:csv", "labeling:jsonl", "labeling:zip", "labeling:faces", "labeling:head",
+    "labeling:face", "labeling:photo_pixels", "labeling:csv", "labeling:jsonl", "labeling:zip",
+    "labeling:faces", "labeling:head",
     "accounts:sign_in",  # for somebody signed in; looked at below
 }  # fmt: skip
 PAGES = sorted(

@@ -162,6 +162,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "labeling:head": (get(SEES, pk="batch"),),
     "labeling:faces": (get(SEES, pk="batch"),),
     "labeling:face": (get(SEES, pk="batch", index="index"),),
+    "labeling:photo": (get(SEES, pk="batch", picture="index"),),
+    "labeling:photo_pixels": (get(SEES, pk="batch", picture="index"),),
     "labeling:csv": (get(SEES, pk="batch"),),
     "labeling:jsonl": (get(SEES, pk="batch"),),
     "labeling:zip": (get(SEES, pk="batch"),),

@@ -104,10 +104,11 @@ def _batch(owner: User, model: Model) -> LabelBatch:
     job = _done("predict", owner)
     batch = LabelBatch.objects.create(owner=owner, name="Holiday", model=model, job=job)
     length = _pack(batch.folder / "faces.pack")
+    _pack(batch.folder / "photos.pack")
     share = 1 / len(CLASSES)
     Prediction.objects.create(
-        batch=batch, index=0, file="a.png", probabilities=[share] * len(CLASSES), label=0, confidence=share,
-        offset=0, length=length,
+        batch=batch, index=0, picture=0, file="a.png", photo=[0, length, 8, 8], label=0, confidence=share,
+        probabilities=[share] * len(CLASSES), offset=0, length=length,
     )  # fmt: skip
     return batch
 

@@ -37,6 +37,21 @@ class BatchForm(forms.Form):
         label="Smallest face",
         help_text="Pixels a side, where faces are to be found. Empty: 40.",
     )
+    keep_photos = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Keep the photos",
+        help_text="Where faces are to be found: a copy of each photo, at most 1,280 pixels a side and "
+        "without metadata, stays on this server to show its faces in, and is deleted with the batch. "
+        "Without it only the face crops stay.",
+    )
+    temperature = forms.FloatField(
+        min_value=0.05,
+        max_value=20,
+        required=False,
+        label="Temperature",
+        help_text="Above 1 makes every answer less sure, below 1 surer. Empty: the model's own.",
+    )
     flip_average = forms.BooleanField(
         required=False,
         label="Average with the mirror image",

@@ -35,7 +35,7 @@ class LabelBatch(Owned):
 
     @property
     def folder(self) -> Path:
-        """The job folder: faces.pack, predictions.csv and predictions.jsonl."""
+        """The job folder: faces.pack, perhaps photos.pack, predictions.csv and predictions.jsonl."""
         return Path(settings.DATA_DIR) / "jobs" / str(self.job_id)
 
 
@@ -62,8 +62,13 @@ class Prediction(models.Model):
 
     batch = models.ForeignKey(LabelBatch, on_delete=models.CASCADE, related_name="predictions")
     index = models.PositiveIntegerField()
+    picture = models.PositiveIntegerField(null=True, blank=True)  # its photo's place in the source, from 0
     file = models.CharField(max_length=500)
     box = models.JSONField(null=True, blank=True)
+    face = models.PositiveIntegerField(null=True, blank=True)  # its place in its photo, from 0
+    faces = models.PositiveIntegerField(null=True, blank=True)  # of its photo; 0: none was found
+    detection = models.FloatField(null=True, blank=True)  # how sure the detector was, 0…1
+    photo = models.JSONField(null=True, blank=True)  # offset, length in photos.pack; width, height
     probabilities = models.JSONField(null=True, blank=True)
     label = models.PositiveSmallIntegerField(null=True, blank=True)
     confidence = models.FloatField(null=True, blank=True)
@@ -87,6 +92,7 @@ class Prediction(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["batch", "label", "index"]),
             models.Index(fields=["batch", "confidence"]),
+            models.Index(fields=["batch", "picture"], name="faces_of_a_photo"),
             models.Index(fields=["batch", "verdict", "confidence"], name="faces_least_confident"),
             models.Index(fields=["batch", "verdict", "draw"], name="faces_at_random"),
         ]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.labeling import exports, making, review_views, views
+from webapp.labeling import exports, making, photo_views, review_views, views
 
 app_name = "labeling"
 urlpatterns = [
@@ -12,6 +12,8 @@ urlpatterns = [
     path("<int:pk>/head", views.head, name="head"),
     path("<int:pk>/faces", views.faces, name="faces"),
     path("<int:pk>/faces/<int:index>", views.face, name="face"),
+    path("<int:pk>/photos/<int:picture>/", photo_views.photo, name="photo"),
+    path("<int:pk>/photos/<int:picture>/pixels", photo_views.pixels, name="photo_pixels"),
     path("<int:pk>/review/", review_views.page, name="review"),
     path("<int:pk>/review/next", review_views.next_faces, name="next_faces"),
     path("<int:pk>/review/say", review_views.say, name="say"),
