@@ -28,6 +28,7 @@ class World:
 
     dataset: int
     number: int
+    version: int
     index: int
     experiment: int
     run: int
@@ -72,6 +73,7 @@ def make_world(owner: User, administrator: User, *, private: bool) -> World:
     return World(
         dataset=version.dataset_id,
         number=version.number,
+        version=version.pk,
         index=0,
         experiment=run.experiment_id,
         run=run.pk,

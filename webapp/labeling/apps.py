@@ -10,7 +10,7 @@ class LabelingConfig(AppConfig):
 
         from webapp.datasets import importing
         from webapp.jobs import kinds
-        from webapp.labeling import making, services
+        from webapp.labeling import making, making_job, services
 
         kinds.register(
             kinds.Kind(
@@ -28,7 +28,7 @@ class LabelingConfig(AppConfig):
                 queue="cpu",
                 subject=importing.subject,
                 url=importing.url,
-                prepare=making.prepare,
-                on_event=making.on_event,
+                prepare=making_job.prepare,
+                on_event=making_job.on_event,
             )
         )

@@ -12,6 +12,7 @@ from django.db import models
 
 from webapp.accounts.models import Owned
 from webapp.datasets.models import DatasetVersion
+from webapp.experiments.models import Run
 from webapp.jobs.models import Job
 from webapp.registry.models import Model
 from webapp.uploads.models import Upload
@@ -133,6 +134,23 @@ class MadeDataset(models.Model):
     version = models.OneToOneField(DatasetVersion, on_delete=models.CASCADE, related_name="made_of")
     with_confident = models.BooleanField(default=False)
     threshold = models.FloatField(default=0.9)
+    split = models.CharField(max_length=8, blank=True, default="")  # of added faces; "": made of them alone
+    mapping = models.JSONField(default=dict)  # class of the model -> class of the data set, "" leaves it out
 
     def __str__(self) -> str:
         return f"{self.version} of {self.batch}"
+
+
+class BeforeAfter(models.Model):
+    """A run that began with a model, and that model, on the test faces of the run's data set."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="before_after")
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="before_after")
+    report = models.JSONField(default=dict)  # mmfrm.compare's comparison.json, once it is there
+
+    def __str__(self) -> str:
+        return f"Before and after {self.run}"
+
+    @property
+    def folder(self) -> Path:
+        return Path(settings.DATA_DIR) / "jobs" / str(self.job_id)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.labeling import exports, making, photo_views, review_views, views
+from webapp.labeling import exports, making_views, photo_views, review_views, views
 
 app_name = "labeling"
 urlpatterns = [
@@ -20,7 +20,9 @@ urlpatterns = [
     path("<int:pk>/labels.csv", exports.labels_csv, name="csv"),
     path("<int:pk>/labels.jsonl", exports.labels_jsonl, name="jsonl"),
     path("<int:pk>/faces.zip", exports.folders_zip, name="zip"),
-    path("<int:pk>/dataset", making.make, name="make_dataset"),
+    path("<int:pk>/dataset", making_views.make, name="make_dataset"),
+    path("<int:pk>/add/", making_views.choose_target, name="choose_target"),
+    path("<int:pk>/add/<int:version_pk>/", making_views.add, name="add"),
     path("<int:pk>/edit", views.edit, name="edit"),
     path("<int:pk>/delete", views.delete, name="delete"),
 ]
