@@ -163,6 +163,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "labeling:head": (get(SEES, pk="batch"),),
     "labeling:faces": (get(SEES, pk="batch"),),
     "labeling:face": (get(SEES, pk="batch", index="index"),),
+    "labeling:before_after": (get(SEES, run="run"),),
+    "labeling:measure": (post(MAKES_FROM, run="run"),),
     "labeling:photo": (get(SEES, pk="batch", picture="index"),),
     "labeling:photo_pixels": (get(SEES, pk="batch", picture="index"),),
     "labeling:csv": (get(SEES, pk="batch"),),

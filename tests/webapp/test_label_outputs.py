@@ -231,6 +231,9 @@ def test_corrections_are_added_to_a_data_set_by_meaning_and_leave_its_version_as
     assert sample.split == "train"
     pixels = client.get(reverse("datasets:pixels", args=[first.dataset_id, 2, sample.index]))
     assert pixels.content == pictures[0]
+    page = client.get(reverse("datasets:face", args=[first.dataset_id, 2, sample.index])).content.decode()
+    assert "Where it comes from" in page
+    assert "nobody reviewed it" in page
 
     with pytest.raises(RefusedError, match="takes"):
         making.add_to(editor, reviewed, second, mapping={"happiness": ""})

@@ -17,7 +17,7 @@ def prepare(job: Job) -> TrainJob:
     """The run as its child reads it."""
     run = job.run
     return TrainJob(
-        data=str(run.version.folder), config=run.train_config, start_from=_start_path(run.start_from)
+        data=str(run.version.folder), config=run.train_config, start_from=start_path(run.start_from)
     )
 
 
@@ -43,7 +43,7 @@ def weights_of(run: Run) -> Path | None:
     return path if (path / "model.json").is_file() else None
 
 
-def _start_path(start: dict[str, Any]) -> str:
+def start_path(start: dict[str, Any]) -> str:
     """Where the weights to begin with lie now. Raises ConfigError when they are gone."""
     if not start:
         return ""

@@ -139,7 +139,7 @@ def record(job: Job, event: Event) -> bool:
         _apply(row, event)
         if not isinstance(event, Progress | Predicted):
             note(row, event.kind, event.payload(), key=_key(event))
-        kinds.of(row).on_event(row, event)
+        kinds.tell(row, event)
         transaction.on_commit(lambda: hint(row))
     return True
 

@@ -6,11 +6,12 @@ class LabelingConfig(AppConfig):
 
     def ready(self) -> None:
         """Make labelling jobs known."""
+        from django.db.models.signals import post_delete
         from django.urls import reverse
 
         from webapp.datasets import importing
         from webapp.jobs import kinds
-        from webapp.labeling import making, making_job, services
+        from webapp.labeling import making, making_job, retraining, services
 
         kinds.register(
             kinds.Kind(
@@ -32,3 +33,15 @@ class LabelingConfig(AppConfig):
                 on_event=making_job.on_event,
             )
         )
+        kinds.register(
+            kinds.Kind(
+                name=retraining.KIND,
+                queue="cpu",
+                subject=lambda job: job.before_after.run,
+                url=lambda job: reverse("labeling:before_after", args=[job.before_after.run_id]),
+                prepare=retraining.prepare,
+                on_event=retraining.on_event,
+            )
+        )
+        kinds.listen("train", retraining.on_training_event)
+        post_delete.connect(retraining.forget, sender="labeling.BeforeAfter")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import Count, F, Max, Min, Q, QuerySet
+from django.db.models import Count, F, Max, Min, Prefetch, Q, QuerySet
 from django.http import QueryDict
 
 from webapp.accounts.models import User
@@ -156,7 +156,10 @@ def usable_runs(user: User) -> QuerySet[Run]:
 
 def made_datasets(user: User, batch: LabelBatch) -> QuerySet[MadeDataset]:
     """Versions of data sets made of a batch that somebody may see, newest first."""
-    rows = batch.datasets.select_related("version__dataset", "version__import_job__job")
+    runs = visible(Run.objects.exclude(start_from={}), user).select_related("job").order_by("-created_at")
+    rows = batch.datasets.select_related("version__dataset", "version__import_job__job").prefetch_related(
+        Prefetch("version__runs", runs, to_attr="further_runs")
+    )
     return visible(rows, user, "version__dataset__").order_by("-pk")
 
 

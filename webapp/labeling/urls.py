@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.labeling import exports, making_views, photo_views, review_views, views
+from webapp.labeling import exports, making_views, photo_views, retraining_views, review_views, views
 
 app_name = "labeling"
 urlpatterns = [
     path("", views.index, name="index"),
     path("new", views.new, name="new"),
+    path("before-after/<int:run>/", retraining_views.before_after, name="before_after"),
+    path("before-after/<int:run>/measure", retraining_views.measure, name="measure"),
     path("<int:pk>/", views.batch, name="batch"),
     path("<int:pk>/head", views.head, name="head"),
     path("<int:pk>/faces", views.faces, name="faces"),
