@@ -22,6 +22,8 @@ NO_PAGES = {
     "experiments:run_points", "experiments:run_steps", "experiments:download", "registry:download",
     "registry:exported", "datasets:download",
     "labeling:face", "labeling:photo_pixels", "labeling:csv", "labeling:jsonl", "labeling:zip",
+    "labeling:votes",
+    "labeling:votes_zip",
     "labeling:faces", "labeling:head",
     "accounts:sign_in",  # for somebody signed in; looked at below
 }  # fmt: skip

@@ -169,6 +169,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "labeling:photo_pixels": (get(SEES, pk="batch", picture="index"),),
     "labeling:csv": (get(SEES, pk="batch"),),
     "labeling:jsonl": (get(SEES, pk="batch"),),
+    "labeling:votes": (get(SEES, pk="batch"),),
+    "labeling:votes_zip": (get(SEES, pk="batch"),),
     "labeling:zip": (get(SEES, pk="batch"),),
     "labeling:review": (get(MAKES_FROM, pk="batch"),),
     "labeling:next_faces": (post(MAKES_FROM, 400, pk="batch"),),  # 400: a form is no JSON

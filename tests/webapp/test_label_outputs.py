@@ -15,6 +15,11 @@ from django.test import Client
 from django.urls import reverse
 from PIL import Image
 
+from mmfrm.control import Control
+from mmfrm.data.ingest import ingest
+from mmfrm.data.native import FacePack
+from mmfrm.events import Finished
+from mmfrm.jobs import ImportJob
 from tests.webapp.work import do_next
 from webapp.accounts.models import User
 from webapp.datasets.models import Dataset, DatasetVersion
@@ -123,6 +128,42 @@ def test_class_folders_hold_every_face_byte_for_byte_under_what_holds(
     assert all(name.count("/") == 1 and ".." not in name and name.endswith(".png") for name in inside)
     only = downloaded(client_of(editor), "zip", reviewed, reviewed="1")
     assert len(zipfile.ZipFile(io.BytesIO(only)).namelist()) == 4
+
+
+def test_votes_are_the_latest_word_of_each_person_and_can_be_imported(
+    editor: User, client_of: Any, reviewed: LabelBatch, pictures: list[bytes], tmp_path: Path
+) -> None:
+    """Another person says 6 is happy, then takes that back; 7 is neutral, then happy; 5 unsure; skips 3."""
+    other = User.objects.create_user("otto", password="a long pass phrase", role="editor")
+    rows: list[dict[str, Any]] = [
+        {"index": 6, "verdict": "label", "label": 1}, {"index": 6},
+        {"index": 7, "verdict": "label", "label": 0},
+        {"index": 7, "verdict": "label", "label": 1}, {"index": 5, "verdict": "unsure"},
+        {"index": 3, "verdict": "skipped"},
+    ]  # fmt: skip
+    for i, row in enumerate(rows):
+        row["key"] = f"10000000-0000-4000-8000-00000000000{i}"
+    rows[1]["undoes"] = rows[0]["key"]
+    review.keep(reviewed, other, [review.parse(row, 3) for row in rows])
+    client = client_of(editor)
+    table = list(csv.DictReader(io.StringIO(downloaded(client, "votes", reviewed).decode())))
+    columns = ("neutral", "happiness", "sadness", "unknown", "NF")
+    votes = {row["Image name"][:6]: [int(row[column]) for column in columns] for row in table}
+    assert votes == {
+        "000004": [0, 0, 0, 1, 0], "000005": [0, 0, 0, 1, 1], "000006": [1, 0, 0, 0, 0],
+        "000007": [0, 1, 1, 0, 0],
+    }  # fmt: skip
+    path = tmp_path / "votes.zip"
+    path.write_bytes(downloaded(client, "votes_zip", reviewed))
+    job = ImportJob(source=str(path), out=str(tmp_path / "votes"))
+    assert isinstance(list(ingest(tmp_path / "job", job, Control()))[-1], Finished)
+    pack = FacePack(tmp_path / "votes")
+    assert pack.description.vote_columns is not None
+    there = [column.lower() for column in pack.description.vote_columns]
+    order = [there.index(column.lower()) for column in columns]
+    found = {int(Path(s.name).name[:6]): [(s.votes or [])[i] for i in order] for s in pack.samples}
+    assert found == {int(name): counts for name, counts in votes.items()}
+    assert {pack.bytes_of(s) for s in pack.samples} == set(pictures[4:])
 
 
 def test_a_zip_is_made_in_pieces(pictures: list[bytes]) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.labeling import exports, making_views, photo_views, retraining_views, review_views, views
+from webapp.labeling import exports, making_views, photo_views, retraining_views, review_views, views, votes
 
 app_name = "labeling"
 urlpatterns = [
@@ -21,6 +21,8 @@ urlpatterns = [
     path("<int:pk>/review/say", review_views.say, name="say"),
     path("<int:pk>/labels.csv", exports.labels_csv, name="csv"),
     path("<int:pk>/labels.jsonl", exports.labels_jsonl, name="jsonl"),
+    path("<int:pk>/votes.csv", votes.votes_csv, name="votes"),
+    path("<int:pk>/votes.zip", votes.votes_zip, name="votes_zip"),
     path("<int:pk>/faces.zip", exports.folders_zip, name="zip"),
     path("<int:pk>/dataset", making_views.make, name="make_dataset"),
     path("<int:pk>/add/", making_views.choose_target, name="choose_target"),
