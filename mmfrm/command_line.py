@@ -30,8 +30,11 @@ EXAMPLES = {
     "bench": "python -m mmfrm bench --out bench",
     "import": "python -m mmfrm import ferplus.zip --out data/ferplus",
     "draw": "python -m mmfrm draw --count 3000 --out data/drawn",
+    "compare": "python -m mmfrm compare --before runs/first/model --after runs/second/model "
+    "--data ferplus.zip --out compared",
     "revise": "python -m mmfrm revise data/ferplus --leave-out-leaks --out data/ferplus-2",
 }
+PATHS = ("data", "model", "source", "points", "add", "before", "after")
 POSITIONAL = ("source",)  # fields given without a flag
 
 
@@ -175,7 +178,7 @@ def job_of(given: argparse.Namespace) -> Job:
     job_class = JOBS[given.kind]
     names = {f.name for f in dataclasses.fields(job_class)}
     values = {k: v for k, v in vars(given).items() if k in names and v is not None}
-    for name in ("data", "model", "source", "points"):  # relative to here, not to where the job is resumed
+    for name in PATHS:  # relative to here, not to where the job is resumed
         if values.get(name):
             values[name] = str(Path(values[name]).absolute())
     if "mapping" in values:

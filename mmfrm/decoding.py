@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from mmfrm.faces.find import FaceFinder
 
 CHUNKS_AHEAD = 3  # decoded and waiting, beside those that the engine works on
+PREVIEW_SIDE = 1280  # pixels of the longer side of a photo that is kept: enough to see its faces
+PREVIEW_QUALITY = 85
 PHOTOS_AT_ONCE = 8  # a group photo has many faces, and a stop waits for what was begun
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A photo to look at, upright and without metadata, and the size of the whole one in pixels."""
+
+    data: bytes
+    width: int
+    height: int
 
 
 @dataclass(kw_only=True)
@@ -30,6 +41,7 @@ class Slot:
     error: str | None = None
     box: list[int] | None = None
     shown: bytes | None = None  # encoded picture to keep, where asked for
+    photo: Preview | None = None  # of the first face of a photo, where asked for
     found: dict[str, Any] = field(default_factory=dict)  # face, faces, detection, where faces are looked for
 
 
@@ -60,7 +72,7 @@ def decoded(pictures: Pictures, job: PredictJob, *, size: int, threads: int, fir
             start = next(starts, None)
             if start is not None:
                 positions = range(start, min(start + size, total))
-                coming.append(pool.submit(_chunk, pictures, positions, finder, job.save_faces))
+                coming.append(pool.submit(_chunk, pictures, positions, finder, job))
 
         try:
             for _ in range(CHUNKS_AHEAD + threads):
@@ -73,13 +85,13 @@ def decoded(pictures: Pictures, job: PredictJob, *, size: int, threads: int, fir
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _chunk(pictures: Pictures, positions: range, finder: FaceFinder | None, keep_shown: bool) -> Chunk:
+def _chunk(pictures: Pictures, positions: range, finder: FaceFinder | None, job: PredictJob) -> Chunk:
     if finder is None:
-        return _crops(pictures, positions, keep_shown)
+        return _crops(pictures, positions, job.save_faces)
     slots: list[Slot] = []
     faces: list[images.Pixels] = []
     for position in positions:
-        for slot, face in _found(pictures, position, finder, keep_shown):
+        for slot, face in _found(pictures, position, finder, job):
             slots.append(slot)
             faces.append(face)
     return Chunk(slots, np.stack(faces))
@@ -99,27 +111,37 @@ def _crops(pictures: Pictures, positions: range, keep_shown: bool) -> Chunk:
 
 
 def _found(
-    pictures: Pictures, position: int, finder: FaceFinder, keep_shown: bool
+    pictures: Pictures, position: int, finder: FaceFinder, job: PredictJob
 ) -> list[tuple[Slot, images.Pixels]]:
     """A slot a face; one that says why where a photo has none or cannot be read."""
+    photo = None
     try:
-        faces = finder.faces(pictures.read(position))
+        pixels = images.decode(pictures.read(position))
+        faces = finder.find(pixels)
         error = f"no face of at least {finder.min_face} pixels found"
+        photo = _preview(pixels) if job.save_photos else None
     except ImageError as reason:
         faces, error = [], str(reason)
     if not faces:
         none = {"face": None, "faces": 0, "detection": None}
         black = np.zeros((images.SIDE, images.SIDE, 3), np.uint8)
-        return [(Slot(picture=position, error=error, found=none), black)]
+        return [(Slot(picture=position, error=error, found=none, photo=photo), black)]
     return [
         (
             Slot(
                 picture=position,
                 box=list(face.box),
-                shown=images.encoded(face.crop) if keep_shown else None,
+                shown=images.encoded(face.crop) if job.save_faces else None,
+                photo=photo if i == 0 else None,
                 found={"face": i, "faces": len(faces), "detection": face.confidence},
             ),
             face.crop,
         )
         for i, face in enumerate(faces)
     ]
+
+
+def _preview(pixels: images.Pixels) -> Preview:
+    small = images.fitting(pixels, PREVIEW_SIDE)
+    data = images.encoded(small, quality=PREVIEW_QUALITY)
+    return Preview(data, width=pixels.shape[1], height=pixels.shape[0])

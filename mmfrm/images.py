@@ -95,10 +95,17 @@ def shown(data: bytes, *, largest: int = 512) -> tuple[bytes, int, int]:
         width, height = _size(data)
         if max(width, height) <= largest:
             return data, width, height
-    pixels = decode(data, at_least=largest)
+    pixels = fitting(decode(data, at_least=largest), largest)
+    return encoded(pixels), pixels.shape[1], pixels.shape[0]
+
+
+def fitting(pixels: Pixels, largest: int) -> Pixels:
+    """(H, W, 3) made smaller, if need be, until no side is above `largest`; the proportions stay."""
+    if max(pixels.shape[:2]) <= largest:
+        return pixels
     image = Image.fromarray(pixels)
     image.thumbnail((largest, largest), Image.Resampling.BILINEAR)
-    return encoded(np.asarray(image)), image.width, image.height
+    return np.asarray(image)
 
 
 def encoded(pixels: Pixels, *, quality: int = 92) -> bytes:

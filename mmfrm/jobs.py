@@ -61,6 +61,21 @@ class EvaluateJob(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompareJob(Job):
+    """Compare two models on one split of a data set, image by image. Writes comparison.json."""
+
+    before: str = required("Before", "Folder of the earlier model.")
+    after: str = required("After", "Folder of the later model, whose classes count.")
+    data: str = required("Data set", "A native data-set folder, or anything `mmfrm import` reads.")
+    split: str = setting("test", "Split", "Whose images both answer.", choices=("train", "val", "test"))
+    label_rule: str = setting(
+        "majority", "Label rule", "How votes become a label.", choices=("majority", "argmax")
+    )
+    batch_size: int = setting(128, "Batch size", "Images at once.", low=1, high=4096)
+    seed: int = setting(0, "Seed", "Draws the intervals.", low=0, high=2**31 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictJob(Job):
     """Label images. Writes predictions.csv; says Predicted rows in order."""
 
@@ -88,6 +103,14 @@ class PredictJob(Job):
     )
     save_faces: bool = setting(
         False, "Save faces", "Also write faces.pack (encoded crops) and its offsets, for a web page to show."
+    )
+    save_photos: bool = setting(
+        False,
+        "Save photos",
+        "Where faces are to be found: also write photos.pack (smaller copies) and its offsets.",
+    )
+    max_photo_bytes: int = setting(
+        8 * 2**30, "Most bytes of photos", "Of photos.pack; further photos are labelled and not kept.", low=0
     )
 
 
@@ -182,11 +205,13 @@ class ReviseJob(Job):
         0.0, "Carve", "Share of images for each split that is missing; 0: none.", low=0.0, high=0.5
     )
     seed: int = setting(0, "Seed", "Draws the carved splits.", low=0, high=2**31 - 1)
+    add: str = setting("", "Add", "A source of faces to add, with classes of the old version; empty: none.")
 
 
 JOBS: Mapping[str, type[Job]] = {
     "train": TrainJob,
     "evaluate": EvaluateJob,
+    "compare": CompareJob,
     "predict": PredictJob,
     "export": ExportJob,
     "landmarks": LandmarksJob,

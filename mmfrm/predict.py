@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from mmfrm.control import Control
-from mmfrm.decoding import Chunk, decoded
+from mmfrm.decoding import Chunk, Preview, decoded
 from mmfrm.engines import Engine, open_engine
 from mmfrm.engines.model_files import ModelFiles
-from mmfrm.events import Event, Finished, Predicted, Started, Stopped
+from mmfrm.events import Event, Finished, Notice, Predicted, Started, Stopped
 from mmfrm.failures import JobError
 from mmfrm.images import Pixels
 from mmfrm.jobs import PredictJob
@@ -43,7 +43,7 @@ def predict(folder: Path, job: PredictJob, control: Control) -> Iterator[Event]:
     _refuse_another_source(folder / "source.json", pictures)
     engine = open_engine(Path(job.model), job.engine, remembered=folder / "engine.json")
     job = replace(job, temperature=job.temperature or ModelFiles(Path(job.model)).temperature)
-    log = RowLog(folder, with_faces=job.save_faces)
+    log = RowLog(folder, with_faces=job.save_faces, photo_bytes=_photo_bytes(job))
     try:
         yield Started(resumed=log.count > 0, facts=_facts(pictures, engine, log, job.temperature))
         yield from _told_again(log)
@@ -51,6 +51,9 @@ def predict(folder: Path, job: PredictJob, control: Control) -> Iterator[Event]:
         yield from _label(pictures, engine, log, job, control)
         seconds = time.monotonic() - began
         log.sync()
+        if log.photos_left_out:
+            text = f"{log.photos_left_out:,} photos were labelled and not kept: the room for photos is full."
+            yield Notice(text=text, level="warning")
         counts = write_csv(
             folder / "predictions.csv", log.read(), engine.classes, with_boxes=job.faces == "find"
         )
@@ -62,6 +65,10 @@ def predict(folder: Path, job: PredictJob, control: Control) -> Iterator[Event]:
     finally:
         log.close()
         engine.close()
+
+
+def _photo_bytes(job: PredictJob) -> int:
+    return job.max_photo_bytes if job.save_photos and job.faces == "find" else 0
 
 
 def _facts(pictures: Pictures, engine: Engine, log: RowLog, temperature: float) -> dict[str, Any]:
@@ -133,8 +140,8 @@ def _label(
     message = _Message()
     for chunk, probabilities in _computed(pictures, engine, log.next_picture, job):
         before = log.next_picture
-        rows, shown = _new_rows(pictures, chunk, probabilities, first=before)
-        log.append(rows, shown)
+        rows, shown, photos = _new_rows(pictures, chunk, probabilities, first=before)
+        log.append(rows, shown, photos)
         message.rows += rows
         meter.add(log.next_picture - before)
         while message.is_due():
@@ -150,10 +157,11 @@ def _label(
 
 def _new_rows(
     pictures: Pictures, chunk: Chunk, probabilities: np.ndarray[Any, np.dtype[np.float64]], *, first: int
-) -> tuple[list[Row], list[bytes | None]]:
+) -> tuple[list[Row], list[bytes | None], list[Preview | None]]:
     """Rows of a chunk from picture `first` on; those before it were written by an earlier attempt."""
     rows: list[Row] = []
     shown: list[bytes | None] = []
+    photos: list[Preview | None] = []
     rounded = probabilities.round(6).tolist()
     for slot, figures in zip(chunk.slots, rounded, strict=True):
         if slot.picture < first:
@@ -162,7 +170,8 @@ def _new_rows(
         row |= {"box": slot.box, "probabilities": None if slot.error else figures, "error": slot.error}
         rows.append(row | slot.found)
         shown.append(slot.shown)
-    return rows, shown
+        photos.append(slot.photo)
+    return rows, shown, photos
 
 
 def _computed(

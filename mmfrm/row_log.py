@@ -2,6 +2,7 @@
 
     predictions.jsonl  one line a face, `index` counting up from 0
     faces.pack         where asked for: encoded pictures, end to end; a row's `offset` and `length` point here
+    photos.pack        where asked for: smaller copies of whole photos; the `photo` of its rows points here
 
 No torch.
 """
@@ -12,45 +13,87 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 Row = dict[str, Any]
 
 SYNC_SECONDS = 5.0  # what a power cut may cost; a kill costs nothing that was appended
 
 
-class RowLog:
-    """Append rows; open again after a kill and go on. One process at a time (the job folder is locked)."""
+class Preview(Protocol):
+    """A smaller copy of a photo, and the size of the whole one in pixels."""
 
-    def __init__(self, folder: Path, *, with_faces: bool) -> None:
+    @property
+    def data(self) -> bytes:
+        """Encoded."""
+
+    @property
+    def width(self) -> int:
+        """Of the whole photo, upright."""
+
+    @property
+    def height(self) -> int:
+        """Of the whole photo, upright."""
+
+
+class RowLog:
+    """Append rows; open again after a kill and go on. One process at a time (the job folder is locked).
+
+    photo_bytes: how large photos.pack may become; 0: none is written.
+    """
+
+    def __init__(self, folder: Path, *, with_faces: bool, photo_bytes: int = 0) -> None:
         self._rows_path = folder / "predictions.jsonl"
-        self.count, self.next_picture, rows_end, pack_end = _survey(folder, with_faces)
-        self._rows = _open_at(self._rows_path, rows_end)
-        self._pack = _open_at(folder / "faces.pack", pack_end) if with_faces else None
-        self._pack_end = pack_end
+        packs = {"faces.pack": with_faces, "photos.pack": photo_bytes > 0}
+        found = _survey(folder, [name for name, is_kept in packs.items() if is_kept])
+        self.count, self.next_picture = found.count, found.next_picture
+        self._rows = _open_at(self._rows_path, found.rows_end)
+        faces, photos = (_Pack(folder / n, found.pack_ends[n]) if packs[n] else None for n in packs)
+        self._faces, self._photos, self._photo_bytes = faces, photos, photo_bytes
+        self.photos_left_out = 0  # for want of room
         self._synced_at = time.monotonic()
 
-    def append(self, rows: Sequence[Row], faces: Sequence[bytes | None]) -> None:
+    def append(
+        self,
+        rows: Sequence[Row],
+        faces: Sequence[bytes | None],
+        photos: Sequence[Preview | None] | None = None,
+    ) -> None:
         """Add rows (each with its `picture`, the position in the source) and the encoded pictures they show.
 
-        Numbers the rows, and gives those with a picture its `offset` and `length`, in place.
+        Numbers the rows, and gives those with a picture its `offset` and `length`, in place; and those of a
+        photo that is kept its place and size, `photo`: [offset, length, width, height]. A photo comes with
+        its first face.
         """
-        for row, face in zip(rows, faces, strict=True):
+        place: tuple[int, list[int]] | None = None
+        for row, face, photo in zip(rows, faces, photos or [None] * len(rows), strict=True):
             row["index"] = self.count
             self.count += 1
             self.next_picture = row["picture"] + 1
-            if face is not None and self._pack is not None:
-                row |= {"offset": self._pack_end, "length": len(face)}
-                self._pack.write(face)
-                self._pack_end += len(face)
+            if face is not None and self._faces is not None:
+                row |= {"offset": self._faces.add(face), "length": len(face)}
+            if photo is not None:
+                place = self._kept(row["picture"], photo)
+            if place is not None and place[0] == row["picture"]:
+                row["photo"] = place[1]
         # Pictures first: a row that can be read always points at bytes that are there.
-        if self._pack is not None:
-            self._pack.flush()
+        for pack in self._packs():
+            pack.file.flush()
         self._rows.write("".join(_line(row) for row in rows).encode())
         self._rows.flush()
         if time.monotonic() - self._synced_at > SYNC_SECONDS:
             self.sync()
+
+    def _kept(self, picture: int, photo: Preview) -> tuple[int, list[int]] | None:
+        if self._photos is None or self._photos.end + len(photo.data) > self._photo_bytes:
+            self.photos_left_out += 1
+            return None
+        return picture, [self._photos.add(photo.data), len(photo.data), photo.width, photo.height]
+
+    def _packs(self) -> list[_Pack]:
+        return [pack for pack in (self._faces, self._photos) if pack is not None]
 
     def read(self) -> Iterator[Row]:
         """Every row so far, in order."""
@@ -60,45 +103,76 @@ class RowLog:
 
     def sync(self) -> None:
         """Survive a power cut from here on."""
-        for file in (self._pack, self._rows):
-            if file is not None:
-                file.flush()
-                os.fsync(file.fileno())
+        for file in (*(pack.file for pack in self._packs()), self._rows):
+            file.flush()
+            os.fsync(file.fileno())
         self._synced_at = time.monotonic()
 
     def close(self) -> None:
         """Sync and let go of the files."""
         self.sync()
         self._rows.close()
-        if self._pack is not None:
-            self._pack.close()
+        for pack in self._packs():
+            pack.file.close()
+
+
+class _Pack:
+    """Encoded pictures, end to end."""
+
+    def __init__(self, path: Path, end: int) -> None:
+        self.file, self.end = _open_at(path, end), end
+
+    def add(self, data: bytes) -> int:
+        """Append one; answers where it begins."""
+        begin = self.end
+        self.file.write(data)
+        self.end += len(data)
+        return begin
 
 
 def _line(row: Row) -> str:
     return json.dumps(row, separators=(",", ":")) + "\n"
 
 
-def _survey(folder: Path, with_faces: bool) -> tuple[int, int, int, int]:
-    """Rows of whole pictures, the first picture without, and where the rows and their pictures end."""
-    count = next_picture = rows_end = pack_end = 0  # up to the last photo that is whole
-    read = read_end = face_ends = 0
-    path, pack = folder / "predictions.jsonl", folder / "faces.pack"
-    pack_size = pack.stat().st_size if with_faces and pack.is_file() else 0
+@dataclass
+class _Survey:
+    """Rows of whole photos, the first photo without, and where the rows and their pictures end."""
+
+    pack_ends: dict[str, int]
+    count: int = 0
+    next_picture: int = 0
+    rows_end: int = 0
+
+
+def _survey(folder: Path, packs: Sequence[str]) -> _Survey:
+    path = folder / "predictions.jsonl"
+    found = _Survey(dict.fromkeys(packs, 0))
     if not path.is_file():
-        return 0, 0, 0, 0
+        return found
+    sizes = {name: (folder / name).stat().st_size if (folder / name).is_file() else 0 for name in packs}
+    read = read_end = 0
+    ends = dict(found.pack_ends)
     with path.open("rb") as file:
         for line in file:
             row = _whole(line, read)
             if row is None:
                 break
-            face_end = row.get("offset", 0) + row.get("length", 0) if with_faces else 0
-            if face_end > pack_size:
+            ends = {name: max(end, _end_in(name, row)) for name, end in ends.items()}
+            if any(ends[name] > sizes[name] for name in packs):
                 break
-            read, read_end, face_ends = read + 1, read_end + len(line), max(face_ends, face_end)
+            read, read_end = read + 1, read_end + len(line)
             if row.get("face") is None or row["face"] == row["faces"] - 1:
                 # The last face of its photo: a photo whose rows are torn apart is labelled again whole.
-                count, next_picture, rows_end, pack_end = read, row["picture"] + 1, read_end, face_ends
-    return count, next_picture, rows_end, pack_end
+                found = _Survey(dict(ends), read, row["picture"] + 1, read_end)
+    return found
+
+
+def _end_in(pack: str, row: Row) -> int:
+    """Where what a row shows ends in a pack; 0 where it shows nothing."""
+    if pack == "photos.pack":
+        return sum(row.get("photo", ())[:2])
+    end: int = row.get("offset", 0) + row.get("length", 0)
+    return end
 
 
 def _whole(line: bytes, index: int) -> Row | None:

@@ -34,6 +34,7 @@ FINISHED, FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 3  # exit codes; 3 can be resu
 WORK = {
     "train": "mmfrm.train:train",
     "evaluate": "mmfrm.evaluate:evaluate",
+    "compare": "mmfrm.compare:compare",
     "predict": "mmfrm.predict:predict",
     "export": "mmfrm.export:export",
     "landmarks": "mmfrm.landmarks:train_landmarks",

@@ -1,6 +1,7 @@
-"""A new version of a data set out of another: samples left out, relabelled, tagged or held out. No torch.
+"""A new version of a data set out of another: samples left out, relabelled, tagged or added. No torch.
 
-Pixels are not copied: the new folder names the packs of the old one by a relative path.
+Pixels are not copied: the new folder names the packs of the old one by a relative path. Only faces that are
+added bring pixels of their own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mmfrm.control import Control
+from mmfrm.data import adding
 from mmfrm.data.duplicates import Duplicates, duplicates_of, find_leaks, summary
 from mmfrm.data.ingest import result
 from mmfrm.data.native import (
@@ -54,6 +56,13 @@ def revise(folder: Path, job: ReviseJob, control: Control) -> Iterator[Event]:
     if job.carve > 0:
         samples, moved = _carved(pack, samples, job)
         changed |= {f"moved_to_{name}": count for name, count in moved.items()}
+    if job.add:
+        arrived = yield from adding.read_arrivals(folder, job.add, out, control)
+        if arrived is None:
+            return
+        both = adding.merged(pack, samples, arrived)
+        samples, changed = both.samples, changed | both.changed
+        adding.write_places(out, both.places)
     if control.stop_requested():
         yield Stopped(reason="a stop was asked for")
         return

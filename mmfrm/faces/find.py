@@ -29,7 +29,10 @@ class FaceFinder:
 
     def faces(self, data: bytes) -> list[PhotoFace]:
         """Faces of one encoded photo, largest first. Raises ImageError where it is no picture."""
-        pixels = decode(data)  # upright: boxes count from the corner that people see
+        return self.find(decode(data))  # upright: boxes count from the corner that people see
+
+    def find(self, pixels: Pixels) -> list[PhotoFace]:
+        """The same of a photo that is decoded already, (H, W, 3)."""
         height, width = pixels.shape[:2]
         return [
             PhotoFace(

@@ -30,8 +30,8 @@ NO_PAGES = {
     "experiments:run_points", "experiments:run_hardware", "experiments:chart_csv", "experiments:curves_csv",
     "experiments:run_steps", "experiments:download", "registry:download",
     "registry:exported", "datasets:download",
-    "labeling:face", "labeling:csv", "labeling:jsonl", "labeling:zip", "labeling:faces", "labeling:head",
-    "news:deliveries",
+    "labeling:face", "labeling:photo_pixels", "labeling:csv", "labeling:jsonl", "labeling:zip",
+    "labeling:votes", "labeling:votes_zip", "labeling:faces", "labeling:head", "news:deliveries",
     "accounts:sign_in",  # for somebody signed in; looked at below
 }  # fmt: skip
 PAGES = sorted(

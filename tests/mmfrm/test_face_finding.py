@@ -16,7 +16,7 @@ from PIL import Image
 from mmfrm import images
 from mmfrm.command_line import job_of, make_parser
 from mmfrm.control import Control
-from mmfrm.events import Event, Finished, Predicted, Progress
+from mmfrm.events import Event, Finished, Notice, Predicted, Progress
 from mmfrm.faces.align import TEMPLATE, aligned, similarity
 from mmfrm.faces.detector import FaceDetector, best
 from mmfrm.faces.find import FaceFinder
@@ -221,8 +221,8 @@ def test_a_kill_amid_the_rows_of_a_photo_leaves_one_row_a_face(
     source.mkdir()
     for i in range(10):
         save(tiled(known_faces[3 * i : 3 * i + 3])[0], source / f"{i}.jpg")
-    label(tmp_path / "job", model, source, save_faces=True)
-    kept = ("predictions.csv", "predictions.jsonl", "faces.pack")
+    label(tmp_path / "job", model, source, save_faces=True, save_photos=True)
+    kept = ("predictions.csv", "predictions.jsonl", "faces.pack", "photos.pack")
     whole = {name: (tmp_path / "job" / name).read_bytes() for name in kept}
     lines = whole["predictions.jsonl"].splitlines(keepends=True)
     # What a kill can leave: whole rows of half a photo, a torn line, pictures without their rows.
@@ -230,9 +230,47 @@ def test_a_kill_amid_the_rows_of_a_photo_leaves_one_row_a_face(
         (tmp_path / "job" / "predictions.jsonl").write_bytes(b"".join(lines[:rows]) + torn)
         end = max(json.loads(line)["offset"] + json.loads(line)["length"] for line in lines[: rows + 1])
         (tmp_path / "job" / "faces.pack").write_bytes(whole["faces.pack"][:end])
-        again = rows_of(label(tmp_path / "job", model, source, save_faces=True))
+        photo = json.loads(lines[rows])["photo"]
+        (tmp_path / "job" / "photos.pack").write_bytes(whole["photos.pack"][: sum(photo[:2]) - 10])
+        again = rows_of(label(tmp_path / "job", model, source, save_faces=True, save_photos=True))
         assert [row["index"] for row in again] == list(range(30))
         assert {name: (tmp_path / "job" / name).read_bytes() for name in kept} == whole
+
+
+@needs_faces
+def test_photos_are_kept_small_upright_and_without_metadata_as_far_as_there_is_room(
+    tmp_path: Path, model: Path, known_faces: list[Pixels]
+) -> None:
+    source = tmp_path / "photos"
+    source.mkdir()
+    photo = np.full((1000, 1600, 3), 128, np.uint8)
+    together = tiled(known_faces[:4])[0][:1000, :1600]
+    photo[: together.shape[0], : together.shape[1]] = together
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "where she lives"  # on its side; a description
+    Image.fromarray(np.ascontiguousarray(np.rot90(photo))).save(source / "a.jpg", exif=exif)
+    save(np.full((200, 300, 3), 90, np.uint8), source / "b.jpg")
+    (source / "c.jpg").write_bytes(b"no picture")
+    rows = rows_of(label(tmp_path / "job", model, source, save_faces=True, save_photos=True))
+    group, bare, broken = rows[:-2], rows[-2], rows[-1]
+    assert len(group) > 1
+    assert len({tuple(row["photo"]) for row in group}) == 1, "once, however many faces it has"
+    assert "photo" not in broken
+    pack = (tmp_path / "job" / "photos.pack").read_bytes()
+    for row, size, small in ((group[0], [1600, 1000], (1280, 800)), (bare, [300, 200], (300, 200))):
+        offset, length, *whole = row["photo"]
+        assert whole == size
+        kept = Image.open(io.BytesIO(pack[offset : offset + length]))
+        assert (kept.format, kept.size) == ("JPEG", small)
+        assert not kept.getexif()
+    assert len(pack) == sum(bare["photo"][:2])
+
+    room = group[0]["photo"][1]
+    events = label(tmp_path / "full", model, source, save_photos=True, max_photo_bytes=room)
+    assert ["photo" in row for row in rows_of(events)] == [*[True] * len(group), False, False]
+    assert [e.text for e in events if isinstance(e, Notice)] == [
+        "1 photos were labelled and not kept: the room for photos is full."
+    ]
 
 
 def test_an_aligned_face_has_its_five_points_where_the_template_has_them() -> None:

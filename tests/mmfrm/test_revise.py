@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,44 @@ def test_a_training_reads_the_new_version(old: FacePack, tmp_path: Path) -> None
 def test_what_cannot_be_done_is_said(old: FacePack, wish: dict[str, Any], words: str) -> None:
     with pytest.raises(JobError, match=words):
         revised(old, **wish)
+
+
+def test_faces_are_added_and_those_that_are_there_already_are_set_right_in_place(
+    old: FacePack, tmp_path: Path
+) -> None:
+    rows = ["path,label,split,group"]
+    files: dict[str, bytes] = {}
+    for i, name in ((3, "happiness"), (33, "neutral"), (50, "anger"), (51, "neutral"), (50, "anger")):
+        path = f"batch-7/{len(files)}.png"
+        files[path] = png(i)
+        rows.append(f"{path},{name},train,{'one photo' if i > 49 else ''}")
+    files["labels.csv"] = "\n".join(rows).encode()
+    source = write_zip(tmp_path / "more.zip", files)
+    new = revised(old, add=str(source))
+    classes = new.description.classes
+    assert classes == old.description.classes
+    assert new.description.report["changed"] == {"added": 2, "corrected": 2, "confirmed": 1}
+    count = len(old.samples)
+    assert len(new.samples) == count + 2, "the same face twice is one sample"
+    known = {s.name: s for s in new.samples[:count]}
+    for sample in old.samples:
+        now = known[sample.name]
+        assert new.bytes_of(now) == old.bytes_of(sample)
+        assert now.split == sample.split, "what is held out stays held out"
+    assert classes[known["train/anger/03.png"].label or 0] == "happiness"
+    assert classes[known["test/anger/33.png"].label or 0] == "neutral"
+    added = new.samples[count:]
+    assert [new.bytes_of(s) for s in added] == [png(50), png(51)]
+    assert [(classes[s.label or 0], s.split, s.group) for s in added] == [
+        ("anger", "train", "one photo"),
+        ("neutral", "train", "one photo"),
+    ]
+    places = [json.loads(line) for line in (new.folder / "added.jsonl").read_text().splitlines()]
+    assert {p["name"]: p["sample"] for p in places}["batch-7/0.png"] == "train/anger/03.png"
+    assert all(part.exists() for part in {(new.folder / s.pack).resolve() for s in new.samples})
+
+    files["labels.csv"] = b"path,label\nbatch-7/0.png,boredom\n"
+    strange = write_zip(tmp_path / "strange.zip", files)
+    job = ReviseJob(source=str(old.folder), out=str(old.folder.parent / "v3"), add=str(strange))
+    with pytest.raises(JobError, match="boredom"):
+        list(revise(tmp_path / "job", job, Control()))

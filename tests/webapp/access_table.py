@@ -35,6 +35,7 @@ CHANGES = Rule(shared=(IN, 403, 403, OK, OK), private=(IN, 404, 404, OK, OK))
 OWN = alike(IN, 404, 404, OK, OK)
 MAKES_FROM = Rule(shared=(IN, 403, OK, OK, OK), private=(IN, 404, 404, OK, OK))  # something new out of it
 MAKES_FROM_ROLE_FIRST = Rule(shared=(IN, 403, OK, OK, OK), private=(IN, 403, 404, OK, OK))
+ADDS = Rule(shared=(IN, 403, 404, OK, OK), private=(IN, 404, 404, OK, OK))  # to a data set of one's own
 OWN_UPLOAD = alike(401, 404, 404, OK, 404)  # a program asks: no redirect; administrators neither
 
 
@@ -167,12 +168,23 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "labeling:head": (get(SEES, pk="batch"),),
     "labeling:faces": (get(SEES, pk="batch"),),
     "labeling:face": (get(SEES, pk="batch", index="index"),),
+    "labeling:before_after": (get(SEES, run="run"),),
+    "labeling:measure": (post(MAKES_FROM, run="run"),),
+    "labeling:photo": (get(SEES, pk="batch", picture="index"),),
+    "labeling:photo_pixels": (get(SEES, pk="batch", picture="index"),),
     "labeling:csv": (get(SEES, pk="batch"),),
     "labeling:jsonl": (get(SEES, pk="batch"),),
+    "labeling:votes": (get(SEES, pk="batch"),),
+    "labeling:votes_zip": (get(SEES, pk="batch"),),
     "labeling:zip": (get(SEES, pk="batch"),),
     "labeling:review": (get(MAKES_FROM, pk="batch"),),
     "labeling:next_faces": (post(MAKES_FROM, 400, pk="batch"),),  # 400: a form is no JSON
     "labeling:say": (post(MAKES_FROM, 400, pk="batch"),),
+    "labeling:choose_target": (get(MAKES_FROM, pk="batch"),),
+    "labeling:add": (
+        get(ADDS, pk="batch", version_pk="version"),
+        post(ADDS, 422, pk="batch", version_pk="version"),
+    ),
     "labeling:make_dataset": (post(MAKES_FROM, pk="batch"),),
     "labeling:edit": (post(CHANGES, pk="batch"),),
     "labeling:delete": (post(CHANGES, pk="batch"),),

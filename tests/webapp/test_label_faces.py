@@ -93,6 +93,9 @@ def test_each_face_of_a_photo_is_shown_and_written_with_its_box(client: Client, 
     jobs.record(job, Started())
     found: dict[str, Any] = {"picture": 0, "file": "us.jpg", "probabilities": [0.2, 0.8], "error": None}
     none = {"picture": 1, "file": "wall.jpg", "probabilities": None, "error": "no face found", "box": None}
+    batch.folder.mkdir(parents=True)
+    (batch.folder / "photos.pack").write_bytes(b"\xff\xd8\xffphoto")
+    found["photo"] = [0, 8, 640, 480]
     rows = [
         found | {"index": 0, "box": [10, 20, 51, 52], "face": 0, "faces": 2, "detection": 0.99},
         found | {"index": 1, "box": [110, 21, 43, 44], "face": 1, "faces": 2, "detection": 0.9},
@@ -104,6 +107,8 @@ def test_each_face_of_a_photo_is_shown_and_written_with_its_box(client: Client, 
         assert "51 × 52 at 10, 20" in page
         assert "43 × 44 at 110, 21" in page
         assert "no face found" in page
+        assert "99.0" in page  # of the detector
+    look_at_photos(client, batch)
     answer = client.get(reverse("labeling:csv", args=[batch.pk]))
     text = b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
     table = list(csv.DictReader(io.StringIO(text)))
@@ -111,3 +116,31 @@ def test_each_face_of_a_photo_is_shown_and_written_with_its_box(client: Client, 
     assert boxes == [["10", "20", "51", "52"], ["110", "21", "43", "44"], ["", "", "", ""]]
     assert [line["class"] for line in table] == ["happiness", "happiness", ""]
     assert table[2]["error"] == "no face found"
+
+
+def look_at_photos(client: Client, batch: LabelBatch) -> None:
+    """A page a photo, with its boxes and all probabilities; filters and orders by what was found."""
+    page = client.get(reverse("labeling:photo", args=[batch.pk, 0])).content.decode()
+    assert 'viewBox="0 0 640 480"' in page
+    assert '<rect x="10" y="20" width="51" height="52"' in page
+    assert '<rect x="110" y="21" width="43" height="44"' in page
+    assert page.count('class="card photo-face"') == 2
+    assert "face 2 of 2, found with 90.0" in page
+    pixels = client.get(reverse("labeling:photo_pixels", args=[batch.pk, 0]))
+    assert (pixels.content, pixels.headers["Content-Type"]) == (b"\xff\xd8\xffphoto", "image/jpeg")
+    part = client.get(reverse("labeling:photo", args=[batch.pk, 0]), headers={"HX-Request": "true"})
+    assert part.content.decode().lstrip().startswith("<section")
+    bare = client.get(reverse("labeling:photo", args=[batch.pk, 1])).content.decode()
+    assert "no face found" in bare
+    for number in (1, 2):  # a photo that was not kept, a photo that is not there
+        assert client.get(reverse("labeling:photo_pixels", args=[batch.pk, number])).status_code == 404
+    assert client.get(reverse("labeling:photo", args=[batch.pk, 2])).status_code == 404
+
+    def listed(query: str) -> list[int]:
+        faces = client.get(reverse("labeling:faces", args=[batch.pk]) + query).context["shown"]
+        return [face.row.index for face in faces]
+
+    assert listed("?photo=several") == [0, 1]
+    assert listed("?photo=none") == [2]
+    assert listed("?photo=one") == []
+    assert listed("?order=detection") == [1, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import zipfile
@@ -14,13 +15,18 @@ from django.test import Client
 from django.urls import reverse
 from PIL import Image
 
+from mmfrm.control import Control
+from mmfrm.data.ingest import ingest
+from mmfrm.data.native import FacePack
+from mmfrm.events import Finished
+from mmfrm.jobs import ImportJob
 from tests.webapp.work import do_next
 from webapp.accounts.models import User
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
-from webapp.labeling import making, review
+from webapp.labeling import making, making_job, review
 from webapp.labeling.models import LabelBatch, Prediction
 from webapp.registry.models import Model
 from webapp.zips import zip_stream
@@ -124,6 +130,42 @@ def test_class_folders_hold_every_face_byte_for_byte_under_what_holds(
     assert len(zipfile.ZipFile(io.BytesIO(only)).namelist()) == 4
 
 
+def test_votes_are_the_latest_word_of_each_person_and_can_be_imported(
+    editor: User, client_of: Any, reviewed: LabelBatch, pictures: list[bytes], tmp_path: Path
+) -> None:
+    """Another person says 6 is happy, then takes that back; 7 is neutral, then happy; 5 unsure; skips 3."""
+    other = User.objects.create_user("otto", password="a long pass phrase", role="editor")
+    rows: list[dict[str, Any]] = [
+        {"index": 6, "verdict": "label", "label": 1}, {"index": 6},
+        {"index": 7, "verdict": "label", "label": 0},
+        {"index": 7, "verdict": "label", "label": 1}, {"index": 5, "verdict": "unsure"},
+        {"index": 3, "verdict": "skipped"},
+    ]  # fmt: skip
+    for i, row in enumerate(rows):
+        row["key"] = f"10000000-0000-4000-8000-00000000000{i}"
+    rows[1]["undoes"] = rows[0]["key"]
+    review.keep(reviewed, other, [review.parse(row, 3) for row in rows])
+    client = client_of(editor)
+    table = list(csv.DictReader(io.StringIO(downloaded(client, "votes", reviewed).decode())))
+    columns = ("neutral", "happiness", "sadness", "unknown", "NF")
+    votes = {row["Image name"][:6]: [int(row[column]) for column in columns] for row in table}
+    assert votes == {
+        "000004": [0, 0, 0, 1, 0], "000005": [0, 0, 0, 1, 1], "000006": [1, 0, 0, 0, 0],
+        "000007": [0, 1, 1, 0, 0],
+    }  # fmt: skip
+    path = tmp_path / "votes.zip"
+    path.write_bytes(downloaded(client, "votes_zip", reviewed))
+    job = ImportJob(source=str(path), out=str(tmp_path / "votes"))
+    assert isinstance(list(ingest(tmp_path / "job", job, Control()))[-1], Finished)
+    pack = FacePack(tmp_path / "votes")
+    assert pack.description.vote_columns is not None
+    there = [column.lower() for column in pack.description.vote_columns]
+    order = [there.index(column.lower()) for column in columns]
+    found = {int(Path(s.name).name[:6]): [(s.votes or [])[i] for i in order] for s in pack.samples}
+    assert found == {int(name): counts for name, counts in votes.items()}
+    assert {pack.bytes_of(s) for s in pack.samples} == set(pictures[4:])
+
+
 def test_a_zip_is_made_in_pieces(pictures: list[bytes]) -> None:
     pulled = []
 
@@ -189,16 +231,69 @@ def test_a_further_version_leaves_the_earlier_one_as_it_was(
     assert f'value="model:{reviewed.model_id}" selected' in form
 
 
+def test_corrections_are_added_to_a_data_set_by_meaning_and_leave_its_version_as_it_was(
+    editor: User, client_of: Any, reviewed: LabelBatch, pictures: list[bytes]
+) -> None:
+    """Version 1 holds faces 6 (neutral) and 7 (sad). Then 7 is neutral after all, 2 sad, 3 happy."""
+    first = making.make_dataset(editor, reviewed, name="Ours")
+    do_next()
+    before = (first.folder / "samples.jsonl").read_bytes()
+    for number, (index, label) in enumerate(((7, 0), (2, 2), (3, 1))):
+        key = f"00000000-0000-4000-8000-00000000001{number}"
+        said = {"key": key, "index": index, "verdict": "label", "label": label}
+        review.keep(reviewed, editor, [review.parse(said, 3)])
+    client = client_of(editor)
+    choice = client.get(reverse("labeling:choose_target", args=[reviewed.pk])).content.decode()
+    url = reverse("labeling:add", args=[reviewed.pk, first.pk])
+    assert url in choice
+    form = client.get(url).context["form"]
+    assert [bound.value() for _, bound in form.mapping_fields()] == ["neutral", "", "sadness"]
+    assert client.post(url, {"split": "moon"}).status_code == 422
+    wish = {"map_0": "neutral", "map_1": "", "map_2": "sadness", "split": "train"}
+    answer = client.post(url, wish | {"with_confident": "on", "threshold": "0.95"})
+    assert answer.headers["Location"] == reverse("datasets:version", args=[first.dataset_id, 2])
+    assert do_next().state == "finished"
+
+    second = DatasetVersion.objects.get(dataset=first.dataset, number=2)
+    assert second.parent == first
+    assert second.report["changed"] == {"added": 2, "corrected": 1, "confirmed": 1}
+    labels = {s.sha256: second.classes[s.label or 0] for s in second.samples.all()}
+    faces = {6: "neutral", 7: "neutral", 2: "sadness", 0: "neutral"}  # 0 by the model, which was sure
+    assert labels == {hashlib.sha256(pictures[i]).hexdigest(): name for i, name in faces.items()}
+    told = [json.loads(line) for line in (second.folder / "provenance.jsonl").read_text().splitlines()]
+    latest = {line["name"]: line for line in told}
+    assert {s.name for s in second.samples.all()} == set(latest), "every sample says where it is from"
+    origins = {line["index"]: (line["label"], line["label_by"]) for line in latest.values()}
+    assert origins == {
+        6: ("neutral", "edith"), 7: ("neutral", "edith"), 2: ("sadness", "edith"), 0: ("neutral", "model"),
+    }  # fmt: skip
+    assert (first.folder / "samples.jsonl").read_bytes() == before
+    sample = second.samples.get(sha256=hashlib.sha256(pictures[0]).hexdigest())
+    assert sample.split == "train"
+    pixels = client.get(reverse("datasets:pixels", args=[first.dataset_id, 2, sample.index]))
+    assert pixels.content == pictures[0]
+    page = client.get(reverse("datasets:face", args=[first.dataset_id, 2, sample.index])).content.decode()
+    assert "Where it comes from" in page
+    assert "nobody reviewed it" in page
+
+    with pytest.raises(RefusedError, match="takes"):
+        making.add_to(editor, reviewed, second, mapping={"happiness": ""})
+    stranger = User.objects.create_user("otto", password="a long pass phrase", role="editor")
+    assert client_of(stranger).get(url).status_code == 404
+    with pytest.raises(RefusedError, match="Only"):
+        making.add_to(stranger, reviewed, second, mapping={"neutral": "neutral"})
+
+
 def test_a_making_that_was_killed_goes_on_with_the_labels_it_began_with(
     editor: User, reviewed: LabelBatch
 ) -> None:
     making.make_dataset(editor, reviewed)
     job = jobs.claim("cpu", "a worker")
     assert job is not None
-    source = Path(making.prepare(job).source)
+    source = Path(making_job.prepare(job).source)  # type: ignore[attr-defined]  # an ImportJob
     began_with = source.read_bytes()
     Prediction.objects.filter(index=6).update(corrected=1)
-    making.prepare(job)
+    making_job.prepare(job)
     assert source.read_bytes() == began_with
 
 

@@ -179,7 +179,7 @@ def test_filters_and_orders_are_in_the_address(client: Client, batch: LabelBatch
     url = reverse("labeling:faces", args=[batch.pk])
 
     def shown(query: str) -> list[int]:
-        return [item["row"].index for item in client.get(f"{url}?{query}").context["shown"]]
+        return [item.row.index for item in client.get(f"{url}?{query}").context["shown"]]
 
     assert shown("") == list(range(10))
     assert shown("label=happiness") == [1, 4, 7]

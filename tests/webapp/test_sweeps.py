@@ -229,7 +229,7 @@ def test_the_plan_says_when_it_would_start_and_be_done_behind_the_queue(
     queued_run(editor, version, changes={"optim.epochs": 1})
     nobody = client.post(PLAN, sent(version=version.pk)).context["total"].forecast
     assert (nobody.ahead, nobody.starts_in) == (1, None)  # without a worker nothing goes on
-    jobs.seen(name="gpu-1@lab", queue="gpu", host="lab", pid=1, facts={})
+    roster.seen(name="gpu-1@lab", queue="gpu", host="lab", pid=1, facts={})
     answer = client.post(PLAN, sent(version=version.pk))
     when = answer.context["total"].forecast
     assert (when.ahead, when.unknown, when.starts_in) == (2, 0, 40.0 + 345.0)

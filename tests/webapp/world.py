@@ -29,6 +29,7 @@ class World:
 
     dataset: int
     number: int
+    version: int
     index: int
     experiment: int
     run: int
@@ -75,6 +76,7 @@ def make_world(owner: User, administrator: User, *, private: bool) -> World:
     return World(
         dataset=version.dataset_id,
         number=version.number,
+        version=version.pk,
         index=0,
         experiment=run.experiment_id,
         run=run.pk,
@@ -108,10 +110,11 @@ def _batch(owner: User, model: Model) -> LabelBatch:
     job = _done("predict", owner)
     batch = LabelBatch.objects.create(owner=owner, name="Holiday", model=model, job=job)
     length = _pack(batch.folder / "faces.pack")
+    _pack(batch.folder / "photos.pack")
     share = 1 / len(CLASSES)
     Prediction.objects.create(
-        batch=batch, index=0, file="a.png", probabilities=[share] * len(CLASSES), label=0, confidence=share,
-        offset=0, length=length,
+        batch=batch, index=0, picture=0, file="a.png", photo=[0, length, 8, 8], label=0, confidence=share,
+        probabilities=[share] * len(CLASSES), offset=0, length=length,
     )  # fmt: skip
     return batch
 

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 from webapp import packs
 from webapp.accounts.permissions import visible
 from webapp.accounts.request import user_of
-from webapp.datasets import browsing, report, revising, selectors
+from webapp.datasets import browsing, provenance, report, revising, selectors
 from webapp.datasets.browsing import FaceFilter
 from webapp.datasets.models import DatasetVersion, Sample
 from webapp.datasets.revising import Pending
@@ -67,6 +67,7 @@ def face(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse
         "vote_count": sum(sample.votes or []),
         "split_name": report.SPLIT_NAMES.get(sample.split, sample.split),
         "twins": [(s, browsing.label_of(version, s)) for s in browsing.twins(sample)],
+        "origin": provenance.origin_of(sample),
         "before": before,
         "after": after,
         "label": browsing.label_of(version, sample),

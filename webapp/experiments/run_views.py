@@ -29,7 +29,12 @@ def new(request: HttpRequest) -> HttpResponse:
     """Choose a data set and a preset, change what matters, start."""
     asked = ("preset", "version", "experiment", "start_from")
     initial = {name: request.GET[name] for name in asked if name in request.GET}
-    return _start(request, initial=initial)
+    before = selectors.run_before(user_of(request), initial.get("start_from", ""))
+    if before is None or "preset" in initial:
+        return _start(request, initial=initial)
+    # Weights fit only the network that they are of: begin with the settings of its own training.
+    again = {"preset": before.preset, "name": f"{before.name} (again)"[:200]}
+    return _start(request, initial=again | initial, start=before.train_config)
 
 
 @require_http_methods(["GET", "POST"])

@@ -22,6 +22,15 @@ from webapp.registry.models import Model
 Choices = list[tuple[str, Any]]
 
 
+def run_before(user: User, start_from: str) -> Run | None:
+    """The run whose weights a start is of ("model:3", "run:7"), where somebody may see it."""
+    kind, _, pk = start_from.partition(":")
+    if not pk.isdecimal():
+        return None
+    runs = visible(Run.objects.all(), user)
+    return runs.filter(**{"model__pk" if kind == "model" else "pk": int(pk)}).first()
+
+
 def experiments(user: User) -> QuerySet[Experiment]:
     """Experiments that somebody may see, newest first, with how many of their runs there are and go on."""
     seen = visible(Run.objects.all(), user)

@@ -20,7 +20,7 @@ def prepare(job: Job) -> TrainJob:
     return TrainJob(
         data=str(run.version.folder),
         config=run.train_config,
-        start_from=_start_path(run.start_from),
+        start_from=start_path(run.start_from),
         steering=steering.orders_of(job),
     )
 
@@ -49,7 +49,7 @@ def weights_of(run: Run) -> Path | None:
     return path if (path / "model.json").is_file() else None
 
 
-def _start_path(start: dict[str, Any]) -> str:
+def start_path(start: dict[str, Any]) -> str:
     """Where the weights to begin with lie now. Raises ConfigError when they are gone."""
     if not start:
         return ""

@@ -39,6 +39,7 @@ class Kind:
 
 
 _kinds: dict[str, Kind] = {}
+_listeners: dict[str, list[Callable[[Job, Event], None]]] = {}
 
 
 def register(kind: Kind) -> None:
@@ -51,3 +52,15 @@ def register(kind: Kind) -> None:
 def of(job: Job) -> Kind:
     """The kind of a job."""
     return _kinds[job.kind]
+
+
+def listen(name: str, heard: Callable[[Job, Event], None]) -> None:
+    """Have another app told of the events of a kind, after its own: as `on_event`, and as idempotent."""
+    _listeners.setdefault(name, []).append(heard)
+
+
+def tell(job: Job, event: Event) -> None:
+    """Give an event to the job's kind and to whoever listens to it."""
+    of(job).on_event(job, event)
+    for heard in _listeners.get(job.kind, ()):
+        heard(job, event)

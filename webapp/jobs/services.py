@@ -156,7 +156,7 @@ def record(job: Job, event: Event) -> bool:
         _apply(row, event)
         if not isinstance(event, Progress | Predicted) and not _is_known(row, event):
             note(row, event.kind, event.payload(), key=_key(event))
-        kinds.of(row).on_event(row, event)
+        kinds.tell(row, event)
         transaction.on_commit(lambda: hint(row))
     return True
 

@@ -6,11 +6,12 @@ class LabelingConfig(AppConfig):
 
     def ready(self) -> None:
         """Make labelling jobs known."""
+        from django.db.models.signals import post_delete
         from django.urls import reverse
 
         from webapp.datasets import importing
         from webapp.jobs import kinds
-        from webapp.labeling import making, services
+        from webapp.labeling import making, making_job, retraining, services
 
         kinds.register(
             kinds.Kind(
@@ -28,7 +29,19 @@ class LabelingConfig(AppConfig):
                 queue="cpu",
                 subject=importing.subject,
                 url=importing.url,
-                prepare=making.prepare,
-                on_event=making.on_event,
+                prepare=making_job.prepare,
+                on_event=making_job.on_event,
             )
         )
+        kinds.register(
+            kinds.Kind(
+                name=retraining.KIND,
+                queue="cpu",
+                subject=lambda job: job.before_after.run,
+                url=lambda job: reverse("labeling:before_after", args=[job.before_after.run_id]),
+                prepare=retraining.prepare,
+                on_event=retraining.on_event,
+            )
+        )
+        kinds.listen("train", retraining.on_training_event)
+        post_delete.connect(retraining.forget, sender="labeling.BeforeAfter")

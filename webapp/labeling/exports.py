@@ -27,43 +27,46 @@ LINES = 500  # in one piece of a stream
 @require_GET
 def labels_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """One row a face: every probability, and what people said of it."""
-    batch = _batch(request, pk)
-    return _download(batch, "csv", "text/csv; charset=utf-8", _joined(_csv_lines(batch)))
+    batch = batch_of(request, pk)
+    return download(batch, "csv", "text/csv; charset=utf-8", joined(_csv_lines(batch)))
 
 
 @require_GET
 def labels_jsonl(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """The same as JSON, an object a line, figures in full."""
-    batch = _batch(request, pk)
+    batch = batch_of(request, pk)
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in _objects(batch))
-    return _download(batch, "jsonl", "application/jsonl; charset=utf-8", _joined(lines))
+    return download(batch, "jsonl", "application/jsonl; charset=utf-8", joined(lines))
 
 
 @require_GET
 def folders_zip(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """Faces in a folder for each class, by what holds now; ?reviewed=1 for those that people judged."""
-    batch = _batch(request, pk)
+    batch = batch_of(request, pk)
     rows = batch.predictions.filter(offset__isnull=False)
     if request.GET.get("reviewed"):
         rows = rows.exclude(verdict=Verdict.NOTHING)
     files = _files(batch, selectors.in_pieces(batch, rows))
-    return _download(batch, "zip", "application/zip", zip_stream(files))
+    return download(batch, "zip", "application/zip", zip_stream(files))
 
 
-def _batch(request: HttpRequest, pk: int) -> LabelBatch:
+def batch_of(request: HttpRequest, pk: int) -> LabelBatch:
+    """The batch, where the visitor may see it."""
     return get_visible(LabelBatch.objects.select_related("model"), request.user, pk=pk)
 
 
-def _download(
+def download(
     batch: LabelBatch, ending: str, content_type: str, pieces: Iterable[str | bytes]
 ) -> StreamingHttpResponse:
+    """A file that is made while it is sent, called like the batch."""
     response = StreamedRows(pieces, content_type=content_type)
     name = f"{slugify(batch.name) or 'labels'}.{ending}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
-def _joined(lines: Iterator[str]) -> Iterator[str]:
+def joined(lines: Iterator[str]) -> Iterator[str]:
+    """Lines in pieces that are worth sending."""
     piece: list[str] = []
     for line in lines:
         piece.append(line)
@@ -90,17 +93,20 @@ def _csv_lines(batch: LabelBatch) -> Iterator[str]:
 def csv_rows(batch: LabelBatch) -> Iterator[list[str]]:
     """Cells, the header first. `label` is what holds: the person's class, else the model's.
 
-    Where faces were looked for, four columns say where in the photo each lies.
+    Where faces were looked for, five columns say where in the photo each lies and how surely it is one.
     """
     classes: list[str] = batch.model.classes
-    edges = ("x", "y", "width", "height") if batch.options.get("faces") == "find" else ()
+    edges = ("x", "y", "width", "height", "detection") if batch.options.get("faces") == "find" else ()
     yield [
         "file", *edges, "class", "confidence", *(f"p_{name}" for name in classes), "label", "corrected",
         "review", "reviewed_by", "reviewed_at", "error", "model", "model_version",
     ]  # fmt: skip
     for row in selectors.in_pieces(batch):
         final = selectors.final_label(row)
-        box = [f"{edge:g}" for edge in row.box] if row.box and edges else ["" for _ in edges]
+        box = ["" for _ in edges]
+        if row.box and edges:
+            detection = "" if row.detection is None else f"{row.detection:.4f}"
+            box = [*(f"{edge:g}" for edge in row.box), detection]
         if row.label is None or row.probabilities is None or row.confidence is None:
             answer = ["", "", *("" for _ in classes)]
         else:
@@ -134,6 +140,7 @@ def _objects(batch: LabelBatch) -> Iterator[dict[str, Any]]:
             "index": row.index,
             "file": row.file,
             "box": row.box,
+            "detection": row.detection,
             "class": None if row.label is None else classes[row.label],
             "confidence": row.confidence,
             "probabilities": row.probabilities and dict(zip(classes, row.probabilities, strict=True)),

@@ -8,8 +8,9 @@ from django import forms
 
 from webapp.accounts.models import User
 from webapp.accounts.permissions import visible
-from webapp.datasets.models import Dataset
+from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.labeling import selectors
+from webapp.labeling.making import SPLITS, proposed_mapping
 from webapp.labeling.models import LabelBatch
 from webapp.registry.models import Model
 from webapp.uploads.models import Upload
@@ -36,6 +37,21 @@ class BatchForm(forms.Form):
         required=False,
         label="Smallest face",
         help_text="Pixels a side, where faces are to be found. Empty: 40.",
+    )
+    keep_photos = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Keep the photos",
+        help_text="Where faces are to be found: a copy of each photo, at most 1,280 pixels a side and "
+        "without metadata, stays on this server to show its faces in, and is deleted with the batch. "
+        "Without it only the face crops stay.",
+    )
+    temperature = forms.FloatField(
+        min_value=0.05,
+        max_value=20,
+        required=False,
+        label="Temperature",
+        help_text="Above 1 makes every answer less sure, below 1 surer. Empty: the model's own.",
     )
     flip_average = forms.BooleanField(
         required=False,
@@ -101,6 +117,47 @@ class DatasetForm(forms.Form):
     def clean_threshold(self) -> float:
         value: float | None = self.cleaned_data["threshold"]
         return 0.9 if value is None else value
+
+
+class AddForm(forms.Form):
+    """Which faces of a batch are added to a version of a data set, and what classes they get there."""
+
+    split = forms.ChoiceField(
+        choices=list(SPLITS.items()), initial="train", label="Put them into",
+        help_text="Faces that the data set has already stay where they are; only their labels are set right. "
+        "What is put into the test split changes what later models are measured on.",
+    )  # fmt: skip
+    with_confident = forms.BooleanField(
+        required=False,
+        label="With the confident rest",
+        help_text="Also faces that nobody reviewed, labelled by the model; never over a label that is there.",
+    )
+    threshold = forms.FloatField(
+        min_value=0.0, max_value=1.0, initial=0.9, required=False, label="Confident means at least"
+    )
+
+    def __init__(self, *args: Any, batch: LabelBatch, version: DatasetVersion, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._classes: list[str] = batch.model.classes
+        goals = [("", "Leave out"), *((name, name) for name in version.classes)]
+        for i, (name, goal) in enumerate(proposed_mapping(batch, version).items()):
+            self.fields[f"map_{i}"] = forms.ChoiceField(
+                choices=goals, required=False, initial=goal, label=f"{name} becomes"
+            )
+
+    def mapping_fields(self) -> list[tuple[str, forms.BoundField]]:
+        """Each class of the batch with the field that says what it becomes."""
+        return [(name, self[f"map_{i}"]) for i, name in enumerate(self._classes)]
+
+    def wish(self) -> dict[str, Any]:
+        """What `making.add_to` takes."""
+        data = self.cleaned_data
+        return {
+            "mapping": {name: data[f"map_{i}"] for i, name in enumerate(self._classes)},
+            "split": data["split"],
+            "with_confident": data["with_confident"],
+            "threshold": 0.9 if data["threshold"] is None else data["threshold"],
+        }
 
 
 def chosen_model(form: BatchForm, user: User) -> Model:

@@ -12,6 +12,7 @@ from django.db import models
 
 from webapp.accounts.models import Owned
 from webapp.datasets.models import DatasetVersion
+from webapp.experiments.models import Run
 from webapp.jobs.models import Job
 from webapp.registry.models import Model
 from webapp.uploads.models import Upload
@@ -35,7 +36,7 @@ class LabelBatch(Owned):
 
     @property
     def folder(self) -> Path:
-        """The job folder: faces.pack, predictions.csv and predictions.jsonl."""
+        """The job folder: faces.pack, perhaps photos.pack, predictions.csv and predictions.jsonl."""
         return Path(settings.DATA_DIR) / "jobs" / str(self.job_id)
 
 
@@ -62,8 +63,13 @@ class Prediction(models.Model):
 
     batch = models.ForeignKey(LabelBatch, on_delete=models.CASCADE, related_name="predictions")
     index = models.PositiveIntegerField()
+    picture = models.PositiveIntegerField(null=True, blank=True)  # its photo's place in the source, from 0
     file = models.CharField(max_length=500)
     box = models.JSONField(null=True, blank=True)
+    face = models.PositiveIntegerField(null=True, blank=True)  # its place in its photo, from 0
+    faces = models.PositiveIntegerField(null=True, blank=True)  # of its photo; 0: none was found
+    detection = models.FloatField(null=True, blank=True)  # how sure the detector was, 0…1
+    photo = models.JSONField(null=True, blank=True)  # offset, length in photos.pack; width, height
     probabilities = models.JSONField(null=True, blank=True)
     label = models.PositiveSmallIntegerField(null=True, blank=True)
     confidence = models.FloatField(null=True, blank=True)
@@ -87,6 +93,7 @@ class Prediction(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["batch", "label", "index"]),
             models.Index(fields=["batch", "confidence"]),
+            models.Index(fields=["batch", "picture"], name="faces_of_a_photo"),
             models.Index(fields=["batch", "verdict", "confidence"], name="faces_least_confident"),
             models.Index(fields=["batch", "verdict", "draw"], name="faces_at_random"),
         ]
@@ -127,6 +134,23 @@ class MadeDataset(models.Model):
     version = models.OneToOneField(DatasetVersion, on_delete=models.CASCADE, related_name="made_of")
     with_confident = models.BooleanField(default=False)
     threshold = models.FloatField(default=0.9)
+    split = models.CharField(max_length=8, blank=True, default="")  # of added faces; "": made of them alone
+    mapping = models.JSONField(default=dict)  # class of the model -> class of the data set, "" leaves it out
 
     def __str__(self) -> str:
         return f"{self.version} of {self.batch}"
+
+
+class BeforeAfter(models.Model):
+    """A run that began with a model, and that model, on the test faces of the run's data set."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="before_after")
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="before_after")
+    report = models.JSONField(default=dict)  # mmfrm.compare's comparison.json, once it is there
+
+    def __str__(self) -> str:
+        return f"Before and after {self.run}"
+
+    @property
+    def folder(self) -> Path:
+        return Path(settings.DATA_DIR) / "jobs" / str(self.job_id)

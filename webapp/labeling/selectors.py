@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, Max, Min, Prefetch, Q, QuerySet
 from django.http import QueryDict
 
 from webapp.accounts.models import User
@@ -21,6 +21,13 @@ ORDERS = {
     "unsure": ("Least confident first", ("confidence", "index")),
     "sure": ("Most confident first", ("-confidence", "index")),
     "file": ("File name", ("file", "index")),
+    "detection": ("Least surely a face first", ("detection", "index")),
+}
+PHOTOS = {
+    "": "Any number of faces",
+    "one": "One face in its photo",
+    "several": "Several faces in its photo",
+    "none": "Photos without a face",
 }
 VIEWS = ("grid", "table")
 REVIEWS = {
@@ -32,6 +39,7 @@ REVIEWS = {
     "not_a_face": "Not a face",
     "skipped": "Skipped",
 }
+MOST_FACES_SHOWN = 500  # on a photo's page
 PIECE = 1000  # rows fetched at once while a file is sent
 
 
@@ -44,6 +52,7 @@ class FaceFilter:
     order: str = "index"
     view: str = "grid"
     review: str = ""
+    photo: str = ""  # how many faces were found in its photo, where faces were looked for
 
     @classmethod
     def of(cls, query: QueryDict) -> FaceFilter:
@@ -54,6 +63,7 @@ class FaceFilter:
             order=order if order in ORDERS else "index",
             view=view if view in VIEWS else "grid",
             review=query.get("review", "") if query.get("review", "") in REVIEWS else "",
+            photo=query.get("photo", "") if query.get("photo", "") in PHOTOS else "",
         )
 
     def query(self) -> str:
@@ -67,6 +77,11 @@ class FaceFilter:
             rows = rows.exclude(error="")
         elif self.label in batch.model.classes:
             rows = rows.filter(label=batch.model.classes.index(self.label))
+        rows = {
+            "one": rows.filter(faces=1),
+            "several": rows.filter(faces__gt=1),
+            "none": rows.filter(faces=0),
+        }.get(self.photo, rows)
         match self.review:
             case "open":
                 rows = rows.filter(verdict=Verdict.NOTHING, label__isnull=False)
@@ -80,8 +95,9 @@ class FaceFilter:
                 rows = rows.filter(verdict=verdict)
         if self.text:
             rows = rows.filter(file__icontains=self.text)
-        if "confidence" in ORDERS[self.order][1][0]:
-            rows = rows.filter(confidence__isnull=False)
+        ordered_by = ORDERS[self.order][1][0].removeprefix("-")
+        if ordered_by in ("confidence", "detection"):
+            rows = rows.filter(**{f"{ordered_by}__isnull": False})
         return rows.order_by(*ORDERS[self.order][1])
 
 
@@ -108,6 +124,25 @@ def counts(batch: LabelBatch) -> tuple[list[ClassCount], int]:
     return listed, by_label.get(None, 0)
 
 
+def photo_faces(batch: LabelBatch, picture: int) -> list[Prediction]:
+    """The faces of one photo, largest first; or its one row that says why it has none."""
+    rows = batch.predictions.filter(picture=picture).select_related("reviewed_by")
+    return list(rows.order_by("index")[:MOST_FACES_SHOWN])
+
+
+def neighbours(batch: LabelBatch, picture: int, filters: FaceFilter) -> tuple[int | None, int | None]:
+    """The photos before and after one, among those with a face that fits the filters; in source order."""
+    ends = (
+        filters.apply(batch)
+        .order_by()
+        .aggregate(
+            before=Max("picture", filter=Q(picture__lt=picture)),
+            after=Min("picture", filter=Q(picture__gt=picture)),
+        )
+    )
+    return ends["before"], ends["after"]
+
+
 def usable_models(user: User) -> QuerySet[Model]:
     """Models that somebody may label with."""
     return visible(Model.objects.all(), user).order_by("-created_at")
@@ -121,7 +156,10 @@ def usable_runs(user: User) -> QuerySet[Run]:
 
 def made_datasets(user: User, batch: LabelBatch) -> QuerySet[MadeDataset]:
     """Versions of data sets made of a batch that somebody may see, newest first."""
-    rows = batch.datasets.select_related("version__dataset", "version__import_job__job")
+    runs = visible(Run.objects.exclude(start_from={}), user).select_related("job").order_by("-created_at")
+    rows = batch.datasets.select_related("version__dataset", "version__import_job__job").prefetch_related(
+        Prefetch("version__runs", runs, to_attr="further_runs")
+    )
     return visible(rows, user, "version__dataset__").order_by("-pk")
 
 

@@ -30,8 +30,13 @@ def start_batch(
     private: bool,
     faces: str = "aligned",
     min_face: int = 40,
+    keep_photos: bool = True,
+    temperature: float | None = None,
 ) -> LabelBatch:
-    """Queue the labelling of an upload. The same upload is labelled once, however often the form is sent."""
+    """Queue the labelling of an upload. The same upload is labelled once, however often the form is sent.
+
+    temperature: None takes the model's own.
+    """
     upload = Upload.objects.select_for_update().get(pk=upload.pk)
     earlier = LabelBatch.objects.filter(upload=upload).first()
     if earlier is not None:
@@ -45,7 +50,13 @@ def start_batch(
         model=model,
         job=job,
         upload=upload,
-        options={"flip_average": flip_average, "faces": faces, "min_face": min_face},
+        options={
+            "flip_average": flip_average,
+            "faces": faces,
+            "min_face": min_face,
+            "keep_photos": keep_photos,
+            "temperature": temperature or 0.0,
+        },
     )
 
 
@@ -59,7 +70,9 @@ def prepare(job: Job) -> PredictJob:
         flip_average=bool(batch.options.get("flip_average")),
         faces=batch.options.get("faces", "aligned"),
         min_face=int(batch.options.get("min_face", 40)),
+        temperature=float(batch.options.get("temperature") or 0.0),
         save_faces=True,
+        save_photos=bool(batch.options.get("keep_photos")),
     )
 
 
@@ -90,8 +103,13 @@ def _prediction(batch_id: int, row: dict[str, Any]) -> Prediction:
     return Prediction(
         batch_id=batch_id,
         index=row["index"],
+        picture=row.get("picture"),
         file=row["file"][:500],
         box=row.get("box"),
+        face=row.get("face"),
+        faces=row.get("faces"),
+        detection=row.get("detection"),
+        photo=row.get("photo"),
         probabilities=probabilities,
         label=label,
         confidence=None if label is None or probabilities is None else probabilities[label],

@@ -15,6 +15,7 @@ from webapp.errors import RefusedError
 from webapp.labeling import review, review_views, selectors, services
 from webapp.labeling.forms import BatchForm, DatasetForm, EditForm, chosen_model
 from webapp.labeling.models import LabelBatch
+from webapp.labeling.showing import shown
 
 FACES_A_PAGE = 60
 
@@ -44,6 +45,8 @@ def new(request: HttpRequest) -> HttpResponse:
             flip_average=data["flip_average"],
             faces=data["faces"],
             min_face=data["min_face"],
+            keep_photos=data["keep_photos"],
+            temperature=data["temperature"],
             private=data["private"],
         )
         return redirect("labeling:batch", batch.pk)
@@ -85,7 +88,13 @@ def faces(request: HttpRequest, pk: int) -> HttpResponse:
     """The faces alone, for htmx: another page, filter or order, or what has come since."""
     row = _batch(request, pk)
     filters = selectors.FaceFilter.of(request.GET)
-    context = {"batch": row, "filters": filters, "may_review": may_label(request.user, row)}
+    context = {
+        "batch": row,
+        "filters": filters,
+        "may_review": may_label(request.user, row),
+        "standing": review.standing(row),
+        "is_part": True,
+    }
     return render(request, "labeling/_faces.html", context | _summary(row) | _faces(request, row, filters))
 
 
@@ -146,6 +155,7 @@ def _summary(row: LabelBatch) -> dict[str, object]:
         "chart": chart,
         "orders": selectors.ORDERS,
         "reviews": selectors.REVIEWS,
+        "photos": selectors.PHOTOS if row.options.get("faces") == "find" else {},
     }
 
 
@@ -153,11 +163,10 @@ def _faces(request: HttpRequest, row: LabelBatch, filters: selectors.FaceFilter)
     rows = filters.apply(row).select_related("reviewed_by")
     page = Paginator(rows, FACES_A_PAGE).get_page(request.GET.get("page"))
     classes: list[str] = row.model.classes
-    shown = []
-    for p in page:
-        ranked = sorted(zip(classes, p.probabilities or [], strict=False), key=lambda pair: -pair[1])
-        name = classes[p.label] if p.label is not None else ""
-        said = p.get_verdict_display() if p.corrected is None else classes[p.corrected]
-        shown.append({"row": p, "name": name, "ranked": ranked, "said": said if p.verdict else ""})
-    views = (("grid", "layout-grid"), ("table", "table"))
-    return {"page": page, "shown": shown, "classes": classes, "views": views, "placeholders": range(12)}
+    return {
+        "page": page,
+        "shown": [shown(p, classes) for p in page],
+        "classes": classes,
+        "views": (("grid", "layout-grid"), ("table", "table")),
+        "placeholders": range(12),
+    }

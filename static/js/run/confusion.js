@@ -12,8 +12,9 @@ function matrix(data) {
     return row.map((count) => (total ? count / total : 0));
   });
   const text = data.confusion.map((row, i) => row.map((count, j) => (count ? `${count}<br>${Math.round(100 * shares[i][j])} %` : "")));
+  const answers = data.answers ?? data.classes;
   const hover = data.confusion.map((row, i) => row.map((count, j) =>
-    `${count} ${data.classes[i]} answered ${data.classes[j]} (${(100 * shares[i][j]).toFixed(1)} %)`));
+    `${count} ${data.classes[i]} answered ${answers[j]} (${(100 * shares[i][j]).toFixed(1)} %)`));
   return { shares, text, hover };
 }
 
@@ -21,7 +22,7 @@ function traces(data) {
   const colour = colours();
   const { shares, text, hover } = matrix(data);
   return [{
-    type: "heatmap", x: data.classes, y: data.classes, z: shares, text, hovertext: hover,
+    type: "heatmap", x: data.answers ?? data.classes, y: data.classes, z: shares, text, hovertext: hover,
     texttemplate: "%{text}", textfont: { size: data.classes.length > 9 ? 9 : 10.5 }, hovertemplate: "%{hovertext}<extra></extra>",
     zmin: 0, zmax: 1, showscale: false, xgap: 2, ygap: 2,
     colorscale: [[0, colour.sunken], [0.05, isDark() ? "#173b44" : "#d5ebef"], [1, isDark() ? "#2f9fb4" : "#0f7285"]],
