@@ -20,7 +20,7 @@ from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
-from webapp.labeling import making, review
+from webapp.labeling import keeping, making
 from webapp.labeling.models import LabelBatch, Prediction
 from webapp.registry.models import Model
 from webapp.zips import zip_stream
@@ -72,12 +72,12 @@ def reviewed(batch: LabelBatch, editor: User) -> LabelBatch:
     """Face 7 is a sad one, face 6 neutral as the model said, 5 no face, 4 unsure."""
     answers = ((7, "label", 2), (6, "label", 0), (5, "not_a_face", None), (4, "unsure", None))
     rows = [
-        review.parse(
+        keeping.parse(
             {"key": f"00000000-0000-4000-8000-00000000000{i}", "index": i, "verdict": v, "label": label}, 3
         )
         for i, v, label in answers
     ]
-    assert set(review.keep(batch, editor, rows).values()) == {"kept"}
+    assert set(keeping.keep(batch, editor, rows).values()) == {"kept"}
     return batch
 
 
@@ -174,7 +174,9 @@ def test_a_further_version_leaves_the_earlier_one_as_it_was(
     dataset = Dataset.objects.get()
     before = dataset.versions.get(number=1).fingerprint
     key = "00000000-0000-4000-8000-000000000009"
-    review.keep(reviewed, editor, [review.parse({"key": key, "index": 3, "verdict": "label", "label": 1}, 3)])
+    keeping.keep(
+        reviewed, editor, [keeping.parse({"key": key, "index": 3, "verdict": "label", "label": 1}, 3)]
+    )
     answer = client.post(url, {"dataset": dataset.pk})
     assert answer.headers["Location"] == reverse("datasets:version", args=[dataset.pk, 2])
     do_next()

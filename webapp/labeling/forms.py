@@ -11,6 +11,7 @@ from webapp.accounts.permissions import visible
 from webapp.datasets.models import Dataset
 from webapp.labeling import selectors
 from webapp.labeling.models import LabelBatch
+from webapp.labeling.standing import MOST_LABELS
 from webapp.registry.models import Model
 from webapp.uploads.models import Upload
 
@@ -74,6 +75,17 @@ class EditForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stu
     class Meta:
         model = LabelBatch
         fields = ("name", "private")
+
+
+class LabelsWantedForm(forms.Form):
+    """How many people label each face."""
+
+    labels_wanted = forms.IntegerField(
+        min_value=1,
+        max_value=MOST_LABELS,
+        label="People who label each face",
+        help_text="With two or more, nobody sees what the others say until all have answered.",
+    )
 
 
 class DatasetForm(forms.Form):

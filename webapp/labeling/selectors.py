@@ -31,6 +31,7 @@ REVIEWS = {
     "unsure": "Unsure",
     "not_a_face": "Not a face",
     "skipped": "Skipped",
+    "conflict": "In conflict",
 }
 PIECE = 1000  # rows fetched at once while a file is sent
 
@@ -71,7 +72,7 @@ class FaceFilter:
             case "open":
                 rows = rows.filter(verdict=Verdict.NOTHING, label__isnull=False)
             case "reviewed":
-                rows = rows.exclude(verdict=Verdict.NOTHING)
+                rows = rows.exclude(verdict__in=(Verdict.NOTHING, Verdict.CONFLICT))
             case "changed":
                 rows = rows.filter(verdict=Verdict.LABEL).exclude(corrected=F("label"))
             case "":

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.labeling import exports, making, review_views, views
+from webapp.labeling import agreement_views, exports, making, review_views, views
 
 app_name = "labeling"
 urlpatterns = [
@@ -15,6 +15,9 @@ urlpatterns = [
     path("<int:pk>/review/", review_views.page, name="review"),
     path("<int:pk>/review/next", review_views.next_faces, name="next_faces"),
     path("<int:pk>/review/say", review_views.say, name="say"),
+    path("<int:pk>/decide/", review_views.decide, name="decide"),
+    path("<int:pk>/agreement/", agreement_views.page, name="agreement"),
+    path("<int:pk>/agreement/want", agreement_views.want, name="want_labels"),
     path("<int:pk>/labels.csv", exports.labels_csv, name="csv"),
     path("<int:pk>/labels.jsonl", exports.labels_jsonl, name="jsonl"),
     path("<int:pk>/faces.zip", exports.folders_zip, name="zip"),
