@@ -79,8 +79,11 @@ def repeat_answer(face: Prediction, rows: Iterable[Correction], person: int) -> 
     if row is None:
         face.said_by.filter(by_id=person).delete()
         return
-    now = {"verdict": row.verdict, "label": row.label, "said_at": row.said_at}
-    Answer.objects.update_or_create(prediction=face, by_id=person, defaults=now)
+    said = {"verdict": row.verdict, "label": row.label, "said_at": row.said_at}
+    Answer.objects.bulk_create(  # one statement, and a reviewer waits for it
+        [Answer(prediction=face, by_id=person, **said)],
+        update_conflicts=True, update_fields=list(said), unique_fields=["prediction", "by"],
+    )  # fmt: skip
 
 
 @transaction.atomic
