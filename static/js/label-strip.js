@@ -1,7 +1,7 @@
 // The faces around the present one: those just answered, with what was said, and those to come.
 
-const BEFORE = 4;
-const AFTER = 6;
+const BEFORE = 5;
+const AFTER = 9;
 
 /** Draw the strip. `name` tells what was said of a face; `go` shows the face at a place. */
 export function drawStrip(strip, shown, at, { name, go }) {

@@ -130,7 +130,7 @@ def test_the_page_tells_who_differs_from_whom_and_only_the_owner_says_how_many_a
     assert found.specific == [pytest.approx(2 * 6 / (2 * 6 + 4)), 0.0, 0.0, 1.0]
     url = reverse("labeling:agreement", args=[batch.pk])
     page = tess.get(url).content.decode()
-    assert "neutral against happiness, 3 times" in page
+    assert f'{editor}: neutral, {administrator}: happiness <span class="muted">(3 times)' in page
     assert "Fleiss" in page
     want = reverse("labeling:want_labels", args=[batch.pk])
     assert tess.post(want, {"labels_wanted": 1}).status_code == 403
