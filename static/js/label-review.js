@@ -87,11 +87,13 @@ function show() {
     const label = Number(button.dataset.label);
     const share = face.probabilities[label] ?? 0;
     button.style.setProperty("--share", share.toFixed(4));
+    if (face.second) button.style.setProperty("--second", face.second.shares[label].toFixed(4));
     button.querySelector("[data-share]").textContent = `${(100 * share).toFixed(1)} %`;
     button.classList.toggle("is-models", label === face.label);
     button.setAttribute("aria-pressed", String(face.said?.verdict === "label" && face.said.label === label));
   }
-  if (settings.deciding) part("answers").replaceChildren(...face.answers.map(answer));
+  if (face.answers) part("answers").replaceChildren(...face.answers.map(answer));
+  if (face.second) part("second").textContent = face.second.says;
 }
 
 function answer({ by, said }) {
@@ -190,6 +192,9 @@ root.addEventListener("click", (event) => {
   if (!button) return;
   inTurn(button);
   button.blur(); // or Enter would press it again
+});
+document.getElementById("review-order")?.addEventListener("change", (event) => {
+  location.search = new URLSearchParams({ order: event.target.value });
 });
 outbox.addEventListener("change", (event) => waiting(event.detail));
 outbox.addEventListener("trouble", (event) => trouble(event.detail.status));

@@ -170,6 +170,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "labeling:say": (post(MAKES_FROM, 400, pk="batch"),),
     "labeling:decide": (get(MAKES_FROM, pk="batch"),),
     "labeling:agreement": (get(SEES, pk="batch"),),
+    "labeling:second": (get(MAKES_FROM, pk="batch"), post(MAKES_FROM, 422, pk="batch")),
     "labeling:want_labels": (post(CHANGES, pk="batch"),),
     "labeling:make_dataset": (post(MAKES_FROM, pk="batch"),),
     "labeling:edit": (post(CHANGES, pk="batch"),),

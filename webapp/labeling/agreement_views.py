@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from webapp.accounts.permissions import get_editable, get_visible, may_edit, may_label
 from webapp.accounts.request import user_of
-from webapp.labeling import review, standing
+from webapp.labeling import orders, review, standing
 from webapp.labeling.agreement import Agreement, agreement
 from webapp.labeling.forms import LabelsWantedForm
 from webapp.labeling.models import LabelBatch
@@ -32,7 +32,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
         "form": LabelsWantedForm(initial={"labels_wanted": batch.labels_wanted}),
         "may_edit": may_edit(request.user, batch),
         "may_review": may_review,
-        "to_decide": review.conflicts(batch, user_of(request)).count() if may_review else 0,
+        "to_decide": orders.conflicts(batch, user_of(request)).count() if may_review else 0,
     }
     return render(request, "labeling/agreement.html", context)
 

@@ -10,7 +10,7 @@ class LabelingConfig(AppConfig):
 
         from webapp.datasets import importing
         from webapp.jobs import kinds
-        from webapp.labeling import making, services
+        from webapp.labeling import making, second_opinion, services
 
         kinds.register(
             kinds.Kind(
@@ -30,5 +30,15 @@ class LabelingConfig(AppConfig):
                 url=importing.url,
                 prepare=making.prepare,
                 on_event=making.on_event,
+            )
+        )
+        kinds.register(
+            kinds.Kind(
+                name=second_opinion.KIND,
+                queue="cpu",
+                subject=lambda job: job.second_opinion.batch,
+                url=lambda job: reverse("labeling:second", args=[job.second_opinion.batch_id]),
+                prepare=second_opinion.prepare,
+                on_event=second_opinion.on_event,
             )
         )

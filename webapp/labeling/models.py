@@ -149,6 +149,40 @@ class Answer(models.Model):
         return f"{self.by}: {self.verdict} on {self.prediction_id}"
 
 
+class SecondOpinion(models.Model):
+    """Another model's view of a batch's faces, for the order in which people review them."""
+
+    batch = models.ForeignKey(LabelBatch, on_delete=models.CASCADE, related_name="second_opinions")
+    model = models.ForeignKey(Model, null=True, on_delete=models.SET_NULL, related_name="+")
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="second_opinion")
+    model_name = models.CharField(max_length=200)  # these two outlive the model
+    classes = models.JSONField()
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.batch} by {self.model_name}"
+
+
+class Opinion(models.Model):
+    """What the other model says of one face."""
+
+    second = models.ForeignKey(SecondOpinion, on_delete=models.CASCADE, related_name="opinions")
+    prediction = models.ForeignKey(Prediction, on_delete=models.CASCADE, related_name="opinions")
+    probabilities = models.JSONField()
+    disagreement = models.FloatField()  # 0 where both models say the same, 1 where nothing is shared
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["second", "prediction"], name="one_opinion_a_face")
+        ]
+        indexes: ClassVar = [models.Index(fields=["second", "-disagreement"], name="faces_models_differ_on")]
+
+    def __str__(self) -> str:
+        return f"{self.second} on {self.prediction_id}"
+
+
 class MadeDataset(models.Model):
     """A version of a data set that was made of a batch's faces, and by which rule."""
 

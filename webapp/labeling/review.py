@@ -7,7 +7,7 @@ What they say is kept by `keeping`, and what follows from it is decided in `stan
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,18 +15,12 @@ from django.db.models import Count, F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from webapp.accounts.models import User
-from webapp.accounts.permissions import may_edit
+from webapp.labeling import orders
 from webapp.labeling.estimate import Estimate, wilson
 from webapp.labeling.models import Answer, LabelBatch, Prediction, Verdict
 
 LEASE = timedelta(seconds=120)  # a page asks again every half minute, and with every few faces
 MOST_FACES = 24  # lent at once
-
-ORDERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "unsure": ("Least confident first", ("confidence", "index")),
-    "random": ("At random, for an honest accuracy", ("draw", "index")),
-    "file": ("By file", ("file", "index")),
-}
 
 
 # --- handing out -----------------------------------------------------------------------------------
@@ -48,41 +42,28 @@ def hand_out(
     deciding: faces that people disagree on, instead of faces to answer for.
     """
     whose = f"{user.pk}:{page}"[:60]
-    faces = conflicts(batch, user) if deciding else _open(batch, user)
-    kept = _lend(faces.filter(index__in=holding), whose)
-    wanted = faces.exclude(index__in=holding).order_by(*ORDERS[order][1])
+    asked = orders.queue(batch, user, order, is_deciding=deciding)
+    kept = _lend(asked, asked.faces.filter(index__in=holding), whose)
+    wanted = asked.faces.exclude(index__in=holding)
     lent: list[Prediction] = []
     while len(lent) < count:
         free = wanted.filter(_free_for(whose)).exclude(pk__in=[face.pk for face in lent])
         chosen = list(free.values_list("pk", flat=True)[: count - len(lent)])
         if not chosen:
             break
-        lent += _lend(wanted.filter(pk__in=chosen), whose)  # fewer where another was quicker
-    return lent, [face.index for face in kept]
-
-
-def _open(batch: LabelBatch, user: User) -> QuerySet[Prediction]:
-    """Faces that somebody may be asked about."""
-    rows = batch.predictions.filter(verdict=Verdict.NOTHING, label__isnull=False, offset__isnull=False)
-    return rows if batch.labels_wanted == 1 else rows.exclude(said_by__by=user)
-
-
-def conflicts(batch: LabelBatch, user: User) -> QuerySet[Prediction]:
-    """Faces that somebody may decide: the owner all of them, a third person those answered by others."""
-    rows = batch.predictions.filter(verdict=Verdict.CONFLICT, offset__isnull=False)
-    return rows if may_edit(user, batch) else rows.exclude(said_by__by=user)
+        lent += _lend(asked, wanted.filter(pk__in=chosen), whose)  # fewer where another was quicker
+    return lent, sorted(face.index for face in kept)
 
 
 def _free_for(whose: str) -> Q:
     return Q(leased_until=None) | Q(leased_until__lt=timezone.now()) | Q(leased_to=whose)
 
 
-def _lend(rows: QuerySet[Prediction], whose: str) -> list[Prediction]:
+def _lend(asked: orders.Queue, rows: QuerySet[Prediction], whose: str) -> list[Prediction]:
     """Those of `rows` that are lent to `whose` now. The condition is checked by the UPDATE itself."""
     pks = list(rows.values_list("pk", flat=True))
     until = timezone.now() + LEASE
-    undecided = (Verdict.NOTHING, Verdict.CONFLICT)
-    free = Prediction.objects.filter(_free_for(whose), pk__in=pks, verdict__in=undecided)
+    free = Prediction.objects.filter(_free_for(whose), pk__in=pks, verdict=asked.verdict)
     free.update(leased_to=whose, leased_until=until)
     return list(rows.filter(pk__in=pks, leased_to=whose, leased_until=until))
 

@@ -12,10 +12,12 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
+from mmfrm.classes import canonical
 from webapp.accounts.permissions import get_visible, may_label, require
 from webapp.accounts.request import user_of
-from webapp.labeling import agreement, keeping, review
-from webapp.labeling.models import LabelBatch, Prediction, Verdict
+from webapp.labeling import agreement, doubt, keeping, orders, review
+from webapp.labeling.disagreement import by_meaning
+from webapp.labeling.models import LabelBatch, Prediction, SecondOpinion, Verdict
 
 KEYS = "1234567890qwertyiopdfghjk"  # one a class; the letters of the other commands are left out
 COMMANDS = (
@@ -39,14 +41,18 @@ def decide(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _review(request: HttpRequest, pk: int, *, is_deciding: bool) -> HttpResponse:
     batch = _batch(request, pk)
-    order = request.GET.get("order", "unsure")
+    order = request.GET.get("order", "")
+    order = order if orders.known(batch, order) else "unsure"
+    doubts = order == orders.DOUBT
     context = {
         "batch": batch,
         "is_deciding": is_deciding,
         "keys": keys(batch),
         "commands": [row for row in COMMANDS if not (is_deciding and row[1] == Verdict.SKIPPED)],
-        "orders": review.ORDERS,
-        "order": order if order in review.ORDERS else "unsure",
+        "orders": orders.choices(batch),
+        "order": order,
+        "second": orders.second_of(batch, order),
+        "learnt": doubt.learnt_from(batch) if doubts else None,
         "settings": page_settings(request, batch) | {"deciding": is_deciding},
         "standing": review.standing(batch, user_of(request)),
     }
@@ -62,7 +68,7 @@ def next_faces(request: HttpRequest, pk: int) -> JsonResponse:
     order, count = asked.get("order", "unsure"), asked.get("count", 0)
     is_deciding = asked.get("deciding") is True
     is_sound = isinstance(holding, list) and all(isinstance(i, int) for i in holding)
-    if not is_sound or order not in review.ORDERS or not isinstance(count, int):
+    if not is_sound or not orders.known(batch, order) or not isinstance(count, int):
         raise BadRequest("Not what the review page asks.")
     faces, kept = review.hand_out(
         batch,
@@ -74,7 +80,15 @@ def next_faces(request: HttpRequest, pk: int) -> JsonResponse:
         deciding=is_deciding,
     )
     shown = [_face(batch, row) for row in faces]
-    if is_deciding:  # only then: whoever still answers must not know what others said
+    second = orders.second_of(batch, order)
+    if second is not None:
+        by_face = {
+            row.prediction_id: row.probabilities for row in second.opinions.filter(prediction__in=faces)
+        }
+        shown = [face | _second(second, by_face[row.pk]) for face, row in zip(shown, faces, strict=True)]
+    if (
+        is_deciding or order == orders.DOUBT
+    ):  # only then: whoever still answers must not know what others said
         said = agreement.said_of(faces, batch.model.classes)
         shown = [face | {"answers": said[row.pk]} for face, row in zip(shown, faces, strict=True)]
     return JsonResponse({"faces": shown, "kept": kept} | _standing(request, batch))
@@ -142,6 +156,16 @@ def _face(batch: LabelBatch, row: Prediction) -> dict[str, Any]:
         "url": reverse("labeling:face", args=[batch.pk, row.index]),
         "label": row.label,
         "probabilities": row.probabilities,
+    }
+
+
+def _second(second: SecondOpinion, probabilities: list[float]) -> dict[str, Any]:
+    """What the other model says, in the order of the batch's classes."""
+    classes: list[str] = second.batch.model.classes
+    shares = by_meaning(probabilities, second.classes)
+    says = second.classes[max(range(len(probabilities)), key=probabilities.__getitem__)]
+    return {
+        "second": {"says": says, "shares": [shares.get(canonical(name) or name, 0.0) for name in classes]}
     }
 
 

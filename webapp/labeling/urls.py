@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.labeling import agreement_views, exports, making, review_views, views
+from webapp.labeling import agreement_views, exports, making, review_views, second_views, views
 
 app_name = "labeling"
 urlpatterns = [
@@ -18,6 +18,7 @@ urlpatterns = [
     path("<int:pk>/decide/", review_views.decide, name="decide"),
     path("<int:pk>/agreement/", agreement_views.page, name="agreement"),
     path("<int:pk>/agreement/want", agreement_views.want, name="want_labels"),
+    path("<int:pk>/second/", second_views.page, name="second"),
     path("<int:pk>/labels.csv", exports.labels_csv, name="csv"),
     path("<int:pk>/labels.jsonl", exports.labels_jsonl, name="jsonl"),
     path("<int:pk>/faces.zip", exports.folders_zip, name="zip"),
