@@ -1,7 +1,9 @@
-// What somebody said of faces, until the server has it. Each answer is an item of its own in localStorage
-// before anything else happens: closing the tab, a crash or a lost connection loses none. Answers carry a key,
-// so that sending one twice keeps it once.
+// What somebody said of faces, until the server has it. Each answer is sent at once and written to the browser's
+// disk meanwhile; `add` tells when either has it, and only then does a page go on. So closing the tab, a killed
+// browser or a lost connection loses none. Answers carry a key: sending one twice keeps it once.
+import { read, remove, write } from "./label-store.js";
 
+const SERVER_MS = 50; // how long the server is waited for, where the disk has the answer already
 const RETRY_MS = [500, 1000, 2000, 5000, 10000];
 const MOST_ROWS = 150; // some 40 kB: browsers keep at most 64 kB alive behind a closed tab
 
@@ -37,57 +39,73 @@ export async function post(url, data) {
 export class Outbox extends EventTarget {
   constructor({ batch, user, say }) {
     super();
-    this.prefix = `mmfrm-review:${user}:${batch}:`;
+    this.prefix = `${user}:${batch}:`;
     this.url = say;
     this.tries = 0;
     this.count = 0;
     this.isSending = false;
     this.timer = 0;
-    this.unstored = new Map(); // where the browser's storage is full or forbidden
+    this.rows = new Map(); // by names that sort in the order of saying
+    this.arrived = new Map(); // what to call when the server has a row
+    this.unstored = new Set(); // where the browser's storage is full or forbidden
+    this.ready = this.load();
     addEventListener("online", () => this.flush());
     addEventListener("beforeunload", (event) => {
       if (this.unstored.size) event.preventDefault(); // these alone would be lost
     });
   }
 
-  /** Keep an answer and send it; returns its key. */
-  add(row) {
-    const key = uuid();
-    this.count += 1;
-    const order = `${Date.now()}`.padStart(15, "0") + `${this.count}`.padStart(6, "0");
-    const name = `${this.prefix}${order}:${key}`;
-    const text = JSON.stringify({ key, said_at: new Date().toISOString(), ...row });
+  /** What an earlier page could not send. */
+  async load() {
     try {
-      localStorage.setItem(name, text);
+      for (const [name, row] of await read(this.prefix)) this.rows.set(name, row);
     } catch {
-      this.unstored.set(name, text);
+      // no storage: nothing waits
     }
-    this.changed();
+    if (this.rows.size) this.changed();
     this.flush();
-    return key;
   }
 
-  /** Rows that wait, in the order they were said, by the name they are stored under. */
+  /** Keep an answer and send it: its key, and a promise that settles when it cannot be lost any more. */
+  add(said) {
+    const key = uuid();
+    this.count += 1;
+    const name = this.prefix + `${Date.now()}`.padStart(15, "0") + `${this.count}`.padStart(6, "0") + key;
+    const row = { key, said_at: new Date().toISOString(), ...said };
+    this.rows.set(name, row);
+    this.unstored.add(name);
+    const stored = write(name, row).then(() => {
+      this.unstored.delete(name);
+      if (!this.rows.has(name)) remove(name).catch(() => {}); // it arrived before it was written
+    }, () => {});
+    const arrived = new Promise((resolve) => this.arrived.set(name, resolve));
+    const isReached = navigator.onLine && !this.tries; // or waiting for the server would only cost time
+    const waited = isReached ? new Promise((resolve) => setTimeout(resolve, SERVER_MS)) : null;
+    this.changed();
+    this.flush();
+    return { key, safe: Promise.race([arrived, Promise.all([stored, waited])]) };
+  }
+
+  /** Rows that wait, in the order they were said. */
   waiting() {
-    const stored = Object.keys(localStorage).filter((name) => name.startsWith(this.prefix));
-    const rows = [...stored.map((name) => [name, localStorage.getItem(name)]), ...this.unstored];
-    return rows.filter(([, text]) => text).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, text]) => [name, JSON.parse(text)]);
+    return [...this.rows.keys()].sort().map((name) => this.rows.get(name));
   }
 
   async flush() {
     if (this.isSending) return;
     clearTimeout(this.timer);
-    const rows = this.waiting().slice(0, MOST_ROWS);
-    if (!rows.length) return;
+    const names = [...this.rows.keys()].sort().slice(0, MOST_ROWS);
+    if (!names.length) return;
+    const rows = names.map((name) => this.rows.get(name));
     this.isSending = true;
     let isEarly = false;
     try {
-      const told = await post(this.url, { rows: rows.map(([, row]) => row) });
-      for (const [name, row] of rows) {
-        const fate = told.fates[row.key];
+      const told = await post(this.url, { rows });
+      names.forEach((name, at) => {
+        const fate = told.fates[rows[at].key];
         if (!fate || fate === "early") isEarly = true;
         else this.forget(name);
-      }
+      });
       this.tries = isEarly ? this.tries + 1 : 0;
       this.dispatchEvent(new CustomEvent("sent", { detail: told }));
     } catch (error) {
@@ -98,15 +116,17 @@ export class Outbox extends EventTarget {
     }
     this.changed();
     if (this.tries) this.timer = setTimeout(() => this.flush(), RETRY_MS[Math.min(this.tries, RETRY_MS.length) - 1]);
-    else if (this.waiting().length) this.flush();
+    else if (this.rows.size) this.flush();
   }
 
   forget(name) {
-    localStorage.removeItem(name);
-    this.unstored.delete(name);
+    this.rows.delete(name);
+    if (!this.unstored.delete(name)) remove(name).catch(() => {});
+    this.arrived.get(name)?.();
+    this.arrived.delete(name);
   }
 
   changed() {
-    this.dispatchEvent(new CustomEvent("change", { detail: this.waiting().length }));
+    this.dispatchEvent(new CustomEvent("change", { detail: this.rows.size }));
   }
 }

@@ -1,37 +1,41 @@
-// Reviewing faces by keyboard: one key an answer, and the next face is on the screen before it can be missed.
+// Reviewing faces by keyboard: one key an answer. The next face is shown when the answer cannot be lost any more.
+import { Figures } from "./label-figures.js";
 import { Outbox, post, uuid } from "./label-outbox.js";
+import { drawStrip } from "./label-strip.js";
 import { toast } from "./toast.js";
 
 const AHEAD = 12; // faces that are fetched and decoded before they are needed
 const RENEW_MS = 30_000;
-const PACE_OF = 20; // the last answers, whose pace is shown
+const VERDICTS = { not_a_face: "not a face", unsure: "unsure", skipped: "skipped" };
 
 const root = document.querySelector("[data-review]");
 const settings = JSON.parse(document.getElementById("review-settings").textContent);
 const part = (name) => root.querySelector(`[data-review-${name}]`);
 const outbox = new Outbox(settings);
+const figures = new Figures(root);
 const page = (sessionStorage.reviewPage ??= uuid()); // a tab's name: a reload goes on with the same faces
 
 const shown = []; // faces in the order they were seen; the last ones are still to come
 let at = 0;
 let isOver = false;
 let isFetching = false;
-const undoable = []; // {face, key}, the latest last
-const moments = [];
+const undoable = []; // {face, key, before}, the latest last
 
 const present = () => shown[at];
+const nameOf = (said) => (said.verdict === "label" ? settings.classes[said.label] : VERDICTS[said.verdict]);
 
 /** Fetch faces until enough wait behind the present one; renews the loan of those that do. */
 async function fetchMore() {
   if (isFetching) return;
   isFetching = true;
   const unsaid = shown.filter((face) => !face.said && !face.isLost);
-  const answered = outbox.waiting().map(([, row]) => row.index);
+  const answered = outbox.waiting().map((row) => row.index);
   const ahead = shown.slice(at).filter((face) => !face.said).length;
   try {
     const holding = [...new Set([...unsaid.map((face) => face.index), ...answered])];
-    const told = await post(settings.next, { page, order: root.dataset.order, holding, count: Math.max(0, AHEAD - ahead) });
-    take(told, unsaid.filter((face) => !answered.includes(face.index))); // an undo may be on its way
+    const count = Math.max(0, AHEAD - ahead);
+    const told = await post(settings.next, { page, order: root.dataset.order, deciding: settings.deciding, holding, count });
+    take(told, unsaid.filter((face) => !answered.includes(face.index)), count); // an undo may be on its way
   } catch (error) {
     trouble(error.status ?? 0);
   } finally {
@@ -39,19 +43,18 @@ async function fetchMore() {
   }
 }
 
-function take(told, unsaid) {
+function take(told, unsaid, asked) {
   for (const face of unsaid) face.isLost = !face.said && !told.kept.includes(face.index);
-  const known = new Set([...shown.filter((face) => !face.isLost).map((face) => face.index), ...outbox.waiting().map(([, row]) => row.index)]);
-  const fresh = told.faces.filter((face) => !known.has(face.index));
-  for (const face of fresh) {
+  const known = new Set([...shown.filter((face) => !face.isLost).map((face) => face.index), ...outbox.waiting().map((row) => row.index)]);
+  for (const face of told.faces.filter((each) => !known.has(each.index))) {
     face.image = new Image();
     face.image.alt = `Face of ${face.file}`;
     face.image.src = face.url;
     face.image.decode().catch(() => {}); // a picture that is gone shows its text
     shown.push(face);
   }
-  isOver = !told.faces.length;
-  figures(told.standing);
+  isOver = asked > 0 && !told.faces.length;
+  figures.show(told.standing);
   dropLost();
   show();
 }
@@ -68,7 +71,8 @@ let onScreen = null;
 function show() {
   const face = present();
   part("end").hidden = Boolean(face) || !isOver;
-  root.querySelector(".review-stage").hidden = !face && isOver;
+  part("body").hidden = !face && isOver;
+  drawStrip(part("strip"), shown, at, { name: nameOf, go: (place) => go(place - at) });
   if (!face) {
     onScreen = null;
     return;
@@ -78,26 +82,39 @@ function show() {
   part("stage").dataset.index = face.index;
   part("file").textContent = face.file;
   part("file").title = face.file;
-  const words = { not_a_face: "not a face", unsure: "unsure", skipped: "skipped" };
-  part("said").textContent = face.said ? `You said: ${face.said.verdict === "label" ? settings.classes[face.said.label] : words[face.said.verdict]}` : "";
+  part("said").textContent = face.said ? `You said: ${nameOf(face.said)}` : "";
   for (const button of root.querySelectorAll("[data-label]")) {
     const label = Number(button.dataset.label);
     const share = face.probabilities[label] ?? 0;
     button.style.setProperty("--share", share.toFixed(4));
+    if (face.second) button.style.setProperty("--second", face.second.shares[label].toFixed(4));
     button.querySelector("[data-share]").textContent = `${(100 * share).toFixed(1)} %`;
     button.classList.toggle("is-models", label === face.label);
     button.setAttribute("aria-pressed", String(face.said?.verdict === "label" && face.said.label === label));
   }
+  if (face.answers) part("answers").replaceChildren(...face.answers.map(answer));
+  if (face.second) part("second").textContent = face.second.says;
 }
 
-function say(verdict, label) {
+function answer({ by, said }) {
+  const item = document.createElement("li");
+  const name = document.createElement("span");
+  name.textContent = by;
+  const word = document.createElement("b");
+  word.textContent = said.toLowerCase();
+  item.append(name, word);
+  return item;
+}
+
+async function say(verdict, label) {
   const face = present();
   if (!face) return;
-  const key = outbox.add({ index: face.index, verdict, label });
+  const { key, safe } = outbox.add({ index: face.index, verdict, label, ...(settings.deciding && { decides: true }) });
   undoable.push({ face, key, before: face.said });
   face.said = { verdict, label };
-  pace();
-  go(1);
+  figures.answered();
+  await safe;
+  if (present() === face) go(1);
 }
 
 function undo() {
@@ -116,26 +133,6 @@ function go(by) {
   if (shown.length - at < AHEAD / 2) fetchMore();
 }
 
-function pace() {
-  moments.push(performance.now());
-  if (moments.length > PACE_OF) moments.shift();
-  if (moments.length < 3) return;
-  const minutes = (moments.at(-1) - moments[0]) / 60_000;
-  part("pace").textContent = `${Math.round((moments.length - 1) / minutes)} a minute`;
-}
-
-function figures({ faces, reviewed, changed, accuracy }) {
-  const percent = (share) => `${(100 * share).toFixed(1)} %`;
-  part("done").textContent = reviewed.toLocaleString("en");
-  part("all").textContent = faces.toLocaleString("en");
-  part("changed").textContent = changed.toLocaleString("en");
-  part("bar").style.width = `${faces ? (100 * reviewed) / faces : 0}%`;
-  root.querySelector("[role=progressbar]").setAttribute("aria-valuenow", reviewed);
-  part("accuracy").textContent = accuracy
-    ? `The model is right on ${percent(accuracy.share)} (${percent(accuracy.low)} to ${percent(accuracy.high)}, ${accuracy.of.toLocaleString("en")} random faces)`
-    : "";
-}
-
 let troubled = "";
 
 function trouble(status) {
@@ -150,22 +147,40 @@ function waiting(count) {
   root.dataset.waiting = count;
 }
 
-function press(button) {
-  if ("undo" in button.dataset) undo();
-  else if ("back" in button.dataset) go(-1);
-  else if ("forward" in button.dataset) go(1);
-  else if ("agree" in button.dataset) present() && say("label", present().label);
-  else say(button.dataset.verdict, "label" in button.dataset ? Number(button.dataset.label) : null);
+/** Hide or show what the model says, so that it leads nobody. */
+function hideModel(isHidden) {
+  root.toggleAttribute("data-blind", isHidden);
+  part("blind").setAttribute("aria-pressed", String(isHidden));
+  root.querySelector("[data-agree]").disabled = isHidden;
+  localStorage.reviewBlind = isHidden ? "yes" : "";
 }
 
-document.addEventListener("keydown", (event) => {
+function press(button) {
+  if (button.disabled) return null;
+  if ("undo" in button.dataset) return undo();
+  if ("back" in button.dataset) return go(-1);
+  if ("forward" in button.dataset) return go(1);
+  if ("reviewBlind" in button.dataset) return hideModel(!root.hasAttribute("data-blind"));
+  if ("agree" in button.dataset) return present() && say("label", present().label);
+  return say(button.dataset.verdict, "label" in button.dataset ? Number(button.dataset.label) : null);
+}
+
+// One press after the other: what is typed while an answer is being kept is for the face that comes then.
+let pressing = Promise.resolve();
+
+function inTurn(button) {
+  pressing = pressing.then(() => press(button)).catch((error) => console.error(error));
+  return pressing;
+}
+
+document.addEventListener("keydown", async (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.target.closest("input, select, textarea, dialog, a, .side, .toasts")) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const button = root.querySelector(`[data-key="${CSS.escape(key)}"]`);
   if (!button) return;
   event.preventDefault();
-  press(button);
+  await inTurn(button);
   // How long a reviewer waits for the next face, for whoever measures (User Timing): the second frame begins
   // when the first, which shows it, is done.
   requestAnimationFrame(() => requestAnimationFrame(() => {
@@ -175,16 +190,19 @@ document.addEventListener("keydown", (event) => {
 root.addEventListener("click", (event) => {
   const button = event.target.closest("[data-key]");
   if (!button) return;
-  press(button);
+  inTurn(button);
   button.blur(); // or Enter would press it again
+});
+document.getElementById("review-order")?.addEventListener("change", (event) => {
+  location.search = new URLSearchParams({ order: event.target.value });
 });
 outbox.addEventListener("change", (event) => waiting(event.detail));
 outbox.addEventListener("trouble", (event) => trouble(event.detail.status));
 outbox.addEventListener("sent", (event) => {
   troubled = "";
-  figures(event.detail.standing);
+  figures.show(event.detail.standing);
   const fates = Object.values(event.detail.fates);
-  if (fates.includes("overtaken")) toast("Somebody else has spoken of that face since; it was not undone.", "warning");
+  if (fates.includes("overtaken")) toast("Somebody else has spoken of that face since; what they said holds.", "warning");
   if (fates.includes("gone")) toast("A face that you answered for is gone.", "warning");
 });
 // A picture that did not come while the connection was lost is asked for again.
@@ -194,5 +212,6 @@ addEventListener("online", () => {
 });
 setInterval(() => document.hidden || fetchMore(), RENEW_MS);
 document.addEventListener("visibilitychange", () => document.hidden || fetchMore());
-outbox.flush();
+hideModel(localStorage.reviewBlind === "yes");
+await outbox.ready;
 fetchMore();

@@ -26,7 +26,7 @@ function all(isOn) {
 function set(verdict, label) {
   const faces = ticked().map((box) => Number(box.dataset.select));
   if (!faces.length) return toast("Select faces first.");
-  undoable = faces.map((index) => ({ index, key: outbox.add({ index, verdict, label }) }));
+  undoable = faces.map((index) => ({ index, key: outbox.add({ index, verdict, label }).key }));
   all(false);
 }
 
@@ -78,4 +78,3 @@ outbox.addEventListener("trouble", (event) => {
   toast(event.detail.status === 401 ? "You were signed out. Sign in again in another tab; your answers wait here." : "Not sent yet; trying again.", "warning");
 });
 document.body.addEventListener("htmx:afterSettle", count);
-outbox.flush();

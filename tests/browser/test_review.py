@@ -1,4 +1,4 @@
-"""Reviewing by keyboard in a real browser: sixty answers, a browser killed in their middle, none lost."""
+"""Reviewing by keyboard in a real browser: 300 answers, a browser killed in their middle, none lost."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from tests.browser.conftest import Furnished
 from tests.product import wait_until
 
 pytestmark = pytest.mark.browser
-ANSWERS = 60
-FACES = 80
+ANSWERS = 300
+FACES = 80  # drawn; the batch of the 300 answers shows them more than once
+MOST_MS = 150  # from a key to the next face
 COMMANDS = (("n", "not_a_face"), ("u", "unsure"), ("s", "skipped"))
 
 # A batch of drawn faces. The drawn ones are the only faces that may travel with the tests.
@@ -37,42 +38,46 @@ from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.labeling.models import LabelBatch, Prediction
 from webapp.registry.models import Model
-folder = Path({folder!r})
+folder = Path("{folder}")
 list(draw(folder, DrawJob(out=str(folder / "drawn"), count={faces}, seed=5), Control()))
 pack = FacePack(folder / "drawn")
 classes = pack.description.classes
 made = []
-def make():
+def make(faces):
     ada = User.objects.get(username="ada")
     model = Model.objects.create(owner=ada, name="Drawn", classes=classes)
     job = jobs.create(kind="predict", queue="cpu", owner=ada, title="Label drawn faces")
     Job.objects.filter(pk=job.pk).update(state="finished")
     batch = LabelBatch.objects.create(owner=ada, name="Drawn faces", model=model, job=job)
     batch.folder.mkdir(parents=True)
-    offset = 0
+    offset, rows = 0, []
     with (batch.folder / "faces.pack").open("wb") as out:
-        for i, sample in enumerate(pack.samples):
+        for i in range(faces):
+            sample = pack.samples[i % len(pack.samples)]
             data = pack.bytes_of(sample)
             out.write(data)
             share = [0.0] * len(classes)
             share[i % len(classes)] = 0.5 + i / 1000
-            Prediction.objects.create(
-                batch=batch, index=i, file=sample.name, probabilities=share, label=i % len(classes),
-                confidence=max(share), offset=offset, length=len(data),
-            )
+            rows.append(Prediction(
+                batch=batch, index=i, file=f"{{i:03}} {{sample.name}}", probabilities=share,
+                label=i % len(classes), confidence=max(share), offset=offset, length=len(data),
+            ))
             offset += len(data)
+    Prediction.objects.bulk_create(rows)
     made.append(batch.pk)
 with transaction.atomic():
-    for _ in range(3):
-        make()
+    for faces in ({faces}, {faces}, {faces}, {most}):
+        make(faces)
 print(json.dumps([made, len(classes)]))
 """
 
 
 @pytest.fixture(scope="module")
 def drawn_batches(furnished: Furnished, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[int], int]:
-    """The keys of three batches, made at once since that is quicker, and how many classes they have."""
-    said = furnished.product.query(FILL.format(folder=str(tmp_path_factory.mktemp("drawn")), faces=FACES))
+    """The keys of four batches, the largest last, made at once since that is quicker; and their classes."""
+    said = furnished.product.query(
+        FILL.format(folder=tmp_path_factory.mktemp("drawn"), faces=FACES, most=ANSWERS + 20)
+    )
     keys, classes = json.loads(said.strip().splitlines()[-1])
     return keys, classes
 
@@ -80,16 +85,16 @@ def drawn_batches(furnished: Furnished, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def drawn_batch(drawn_batches: tuple[list[int], int]) -> tuple[int, int]:
     """The key of a batch that no test has had, and how many classes it has."""
-    return drawn_batches[0].pop(), drawn_batches[1]
+    return drawn_batches[0].pop(0), drawn_batches[1]
 
 
-@pytest.fixture
-def reviewer(
-    browser: Browser, chromium_path: str | None, furnished: Furnished, tmp_path: Path
+@contextlib.contextmanager
+def opened(
+    browser: Browser, chromium_path: str | None, furnished: Furnished, profile: Path
 ) -> Iterator[Page]:
     """A page in a browser process of its own, whose profile names it among the processes."""
     context = browser.browser_type.launch_persistent_context(
-        tmp_path / "profile", executable_path=chromium_path, args=["--no-sandbox"]
+        profile, executable_path=chromium_path, args=["--no-sandbox"]
     )
     context.add_cookies([{"name": "mmfrm_session", "value": furnished.session, "url": furnished.url}])
     yield context.pages[0]
@@ -125,16 +130,22 @@ def current(page: Page) -> int:
     return index
 
 
-def answer(page: Page, key: str) -> int:
-    face = current(page)
+def answer(page: Page, key: str, face: int) -> int:
+    """Press a key for the face on the screen, and wait for the next; its index."""
     page.keyboard.press(key)
-    page.wait_for_function(
-        "was => { const now = document.querySelector('[data-review-picture] img');"
-        " const index = document.querySelector('[data-review-stage]').dataset.index;"
-        " return index !== String(was) && now?.complete }",
-        arg=face,
+    index: int = page.evaluate(
+        """was => new Promise((resolve) => {
+          const look = () => {
+            const image = document.querySelector('[data-review-picture] img');
+            const index = Number(document.querySelector('[data-review-stage]').dataset.index);
+            if (index !== was && image?.complete && image.naturalWidth) resolve(index);
+            else requestAnimationFrame(look);
+          };
+          look();
+        })""",
+        face,
     )
-    return face
+    return index
 
 
 def kept(furnished: Furnished, batch: int) -> dict[int, tuple[str, int | None]]:
@@ -145,36 +156,41 @@ def kept(furnished: Furnished, batch: int) -> dict[int, tuple[str, int | None]]:
     return {index: (verdict, label) for index, verdict, label in furnished.product.rows(sql, batch)}
 
 
-def test_sixty_answers_by_keyboard_survive_a_killed_browser(
-    reviewer: Page, signed_in: Page, furnished: Furnished, drawn_batch: tuple[int, int], tmp_path: Path
+def test_300_answers_by_keyboard_survive_a_killed_browser_and_none_keeps_the_reviewer_waiting(
+    browser: Browser,
+    chromium_path: str | None,
+    furnished: Furnished,
+    drawn_batches: tuple[list[int], int],
+    tmp_path: Path,
 ) -> None:
-    batch, classes = drawn_batch
+    batch, classes = drawn_batches[0][-1], drawn_batches[1]
     wanted: dict[int, tuple[str, int | None]] = {}
-    open_review(reviewer, furnished, batch)
-    for i in range(ANSWERS // 2):
-        key = i % classes
-        wanted[answer(reviewer, str(key + 1))] = ("label", key)
-    waits = durations(reviewer)
-    reviewer.locator("[data-review][data-waiting='0']").wait_for()  # a round trip after the last key
-    kill(tmp_path / "profile")
-    assert kept(furnished, batch) == wanted
-
-    open_review(signed_in, furnished, batch)
-    done = signed_in.locator("[data-review-done]")
-    assert done.inner_text() == str(ANSWERS // 2)
-    for i in range(ANSWERS // 2):
-        command, verdict = COMMANDS[i % len(COMMANDS)]
-        wanted[answer(signed_in, command)] = (verdict, None)
-    waits += durations(signed_in)
-    signed_in.wait_for_function(
-        "count => document.querySelector('[data-review-done]').textContent === count", arg=str(ANSWERS)
-    )
+    with opened(browser, chromium_path, furnished, tmp_path / "profile") as page:
+        open_review(page, furnished, batch)
+        face = current(page)
+        for i in range(ANSWERS // 2):
+            wanted[face] = ("label", i % classes)
+            face = answer(page, str(i % classes + 1), face)
+        waits = durations(page)
+        page.keyboard.press("1")  # nobody has seen that this one was kept
+        kill(tmp_path / "profile")
+    assert len(wanted) == ANSWERS // 2
+    with opened(browser, chromium_path, furnished, tmp_path / "profile") as page:
+        open_review(page, furnished, batch)
+        wait_until(lambda: wanted.items() <= kept(furnished, batch).items(), 5, "each of the 150 is there")
+        face = current(page)
+        for i in range(ANSWERS // 2):
+            command, verdict = COMMANDS[i % len(COMMANDS)]
+            wanted[face] = (verdict, None)
+            face = answer(page, command, face)
+        waits += durations(page)
+        wait_until(lambda: wanted.items() <= kept(furnished, batch).items(), 5, "and the others are")
     assert len(wanted) == ANSWERS, "no face came twice"
-    assert kept(furnished, batch) == wanted
     assert len(waits) == ANSWERS
     waits.sort()
-    p95 = waits[int(0.95 * len(waits))]
-    print(f"key to next face: median {statistics.median(waits):.1f} ms, p95 {p95:.1f} ms")
+    median, p95, most = statistics.median(waits), waits[int(0.95 * len(waits))], waits[-1]
+    print(f"key to next face: median {median:.1f} ms, p95 {p95:.1f} ms, at most {most:.1f} ms")
+    assert p95 <= MOST_MS, "the rest is the test machine's, which does much at once"
 
 
 def durations(page: Page) -> list[float]:
@@ -194,8 +210,13 @@ def test_answers_given_without_a_connection_arrive_after_the_tab_was_closed(
     batch, _ = drawn_batch
     open_review(signed_in, furnished, batch)
     signed_in.context.set_offline(True)
-    wanted = {answer(signed_in, "2"): ("label", 1) for _ in range(5)}
-    undone = answer(signed_in, "3")
+    wanted: dict[int, tuple[str, int | None]] = {}
+    face = current(signed_in)
+    for _ in range(5):
+        wanted[face] = ("label", 1)
+        face = answer(signed_in, "2", face)
+    undone = face
+    answer(signed_in, "3", face)
     signed_in.keyboard.press("z")
     assert current(signed_in) == undone
     signed_in.locator("[data-review-sending]", has_text="7 answers wait").wait_for()

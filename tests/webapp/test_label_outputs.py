@@ -26,7 +26,7 @@ from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
-from webapp.labeling import making, making_job, review
+from webapp.labeling import keeping, making, making_job
 from webapp.labeling.models import LabelBatch, Prediction
 from webapp.registry.models import Model
 from webapp.zips import zip_stream
@@ -78,12 +78,12 @@ def reviewed(batch: LabelBatch, editor: User) -> LabelBatch:
     """Face 7 is a sad one, face 6 neutral as the model said, 5 no face, 4 unsure."""
     answers = ((7, "label", 2), (6, "label", 0), (5, "not_a_face", None), (4, "unsure", None))
     rows = [
-        review.parse(
+        keeping.parse(
             {"key": f"00000000-0000-4000-8000-00000000000{i}", "index": i, "verdict": v, "label": label}, 3
         )
         for i, v, label in answers
     ]
-    assert set(review.keep(batch, editor, rows).values()) == {"kept"}
+    assert set(keeping.keep(batch, editor, rows).values()) == {"kept"}
     return batch
 
 
@@ -144,7 +144,7 @@ def test_votes_are_the_latest_word_of_each_person_and_can_be_imported(
     for i, row in enumerate(rows):
         row["key"] = f"10000000-0000-4000-8000-00000000000{i}"
     rows[1]["undoes"] = rows[0]["key"]
-    review.keep(reviewed, other, [review.parse(row, 3) for row in rows])
+    keeping.keep(reviewed, other, [keeping.parse(row, 3) for row in rows])
     client = client_of(editor)
     table = list(csv.DictReader(io.StringIO(downloaded(client, "votes", reviewed).decode())))
     columns = ("neutral", "happiness", "sadness", "unknown", "NF")
@@ -216,7 +216,9 @@ def test_a_further_version_leaves_the_earlier_one_as_it_was(
     dataset = Dataset.objects.get()
     before = dataset.versions.get(number=1).fingerprint
     key = "00000000-0000-4000-8000-000000000009"
-    review.keep(reviewed, editor, [review.parse({"key": key, "index": 3, "verdict": "label", "label": 1}, 3)])
+    keeping.keep(
+        reviewed, editor, [keeping.parse({"key": key, "index": 3, "verdict": "label", "label": 1}, 3)]
+    )
     answer = client.post(url, {"dataset": dataset.pk})
     assert answer.headers["Location"] == reverse("datasets:version", args=[dataset.pk, 2])
     do_next()
@@ -241,7 +243,7 @@ def test_corrections_are_added_to_a_data_set_by_meaning_and_leave_its_version_as
     for number, (index, label) in enumerate(((7, 0), (2, 2), (3, 1))):
         key = f"00000000-0000-4000-8000-00000000001{number}"
         said = {"key": key, "index": index, "verdict": "label", "label": label}
-        review.keep(reviewed, editor, [review.parse(said, 3)])
+        keeping.keep(reviewed, editor, [keeping.parse(said, 3)])
     client = client_of(editor)
     choice = client.get(reverse("labeling:choose_target", args=[reviewed.pk])).content.decode()
     url = reverse("labeling:add", args=[reviewed.pk, first.pk])

@@ -11,7 +11,7 @@ class LabelingConfig(AppConfig):
 
         from webapp.datasets import importing
         from webapp.jobs import kinds
-        from webapp.labeling import making, making_job, retraining, services
+        from webapp.labeling import making, making_job, retraining, second_opinion, services
 
         kinds.register(
             kinds.Kind(
@@ -41,6 +41,16 @@ class LabelingConfig(AppConfig):
                 url=lambda job: reverse("labeling:before_after", args=[job.before_after.run_id]),
                 prepare=retraining.prepare,
                 on_event=retraining.on_event,
+            )
+        )
+        kinds.register(
+            kinds.Kind(
+                name=second_opinion.KIND,
+                queue="cpu",
+                subject=lambda job: job.second_opinion.batch,
+                url=lambda job: reverse("labeling:second", args=[job.second_opinion.batch_id]),
+                prepare=second_opinion.prepare,
+                on_event=second_opinion.on_event,
             )
         )
         kinds.listen("train", retraining.on_training_event)

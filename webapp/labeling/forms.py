@@ -12,6 +12,7 @@ from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.labeling import selectors
 from webapp.labeling.making import SPLITS, proposed_mapping
 from webapp.labeling.models import LabelBatch
+from webapp.labeling.standing import MOST_LABELS
 from webapp.registry.models import Model
 from webapp.uploads.models import Upload
 
@@ -90,6 +91,33 @@ class EditForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stu
     class Meta:
         model = LabelBatch
         fields = ("name", "private")
+
+
+class SecondModelForm(forms.Form):
+    """The model whose view is wanted beside that of a batch's own."""
+
+    model = forms.ModelChoiceField(
+        Model.objects.none(), label="Second model", empty_label="Choose a model",
+        help_text="It labels the faces that are stored here; nothing is uploaded again.",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, user: User, batch: LabelBatch, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        asked = batch.second_opinions.exclude(model=None).values("model")
+        others = selectors.usable_models(user).exclude(pk=batch.model_id).exclude(pk__in=asked)
+        self.fields["model"].queryset = others  # type: ignore[attr-defined]
+        self.has_models = others.exists()
+
+
+class LabelsWantedForm(forms.Form):
+    """How many people label each face."""
+
+    labels_wanted = forms.IntegerField(
+        min_value=1,
+        max_value=MOST_LABELS,
+        label="People who label each face",
+        help_text="With two or more, nobody sees what the others say until all have answered.",
+    )
 
 
 class DatasetForm(forms.Form):

@@ -26,6 +26,7 @@ class LabelBatch(Owned):
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="label_batch")
     upload = models.ForeignKey(Upload, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     options = models.JSONField(default=dict)
+    labels_wanted = models.PositiveSmallIntegerField(default=1)  # people who answer for each face, apart
 
     class Meta:
         ordering: ClassVar = ["-created_at"]
@@ -53,12 +54,17 @@ class Verdict(models.TextChoices):
     NOT_A_FACE = "not_a_face", "Not a face"
     UNSURE = "unsure", "Unsure"
     SKIPPED = "skipped", "Skipped"
+    CONFLICT = "conflict", "In conflict"  # of a face, where those who were asked disagree; nobody says it
+
+
+SAYABLE = (Verdict.LABEL, Verdict.NOT_A_FACE, Verdict.UNSURE, Verdict.SKIPPED)
 
 
 class Prediction(models.Model):
     """Class probabilities of one face, or the reason why there are none; and how its review stands.
 
-    `verdict`, `corrected`, `reviewed_by` and `reviewed_at` repeat the latest Correction, for filters.
+    `verdict`, `corrected`, `reviewed_by` and `reviewed_at` repeat what holds after its Corrections, and
+    `answers` how many people have answered, for filters. What holds is decided in `standing`.
     """
 
     batch = models.ForeignKey(LabelBatch, on_delete=models.CASCADE, related_name="predictions")
@@ -83,6 +89,7 @@ class Prediction(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     reviewed_at = models.DateTimeField(null=True, blank=True)
+    answers = models.PositiveSmallIntegerField(default=0)
     leased_to = models.CharField(max_length=60, blank=True, default="")  # a reviewer's page, see `review`
     leased_until = models.DateTimeField(null=True, blank=True)
 
@@ -103,7 +110,10 @@ class Prediction(models.Model):
 
 
 class Correction(models.Model):
-    """One word of one person about one face. Rows are only ever added; the latest of a face holds.
+    """One word of one person about one face. Rows are only ever added.
+
+    Where one label a face is wanted, the latest holds. Where several are, each person's latest is an answer,
+    and a row that `decides` settles what they disagree on.
 
     Taking something back is a row too: it says again what held before, and what it takes back.
     """
@@ -115,6 +125,7 @@ class Correction(models.Model):
     undoes = models.OneToOneField(
         "self", null=True, blank=True, on_delete=models.CASCADE, related_name="undone_by"
     )
+    decides = models.BooleanField(default=False)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     said_at = models.DateTimeField()  # by the reviewer's clock, never later than `at`
     at = models.DateTimeField(auto_now_add=True)
@@ -125,6 +136,58 @@ class Correction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verdict or 'nothing'} on {self.prediction_id}"
+
+
+class Answer(models.Model):
+    """What one person says of one face now: repeats the person's latest Correction that does not decide."""
+
+    prediction = models.ForeignKey(Prediction, on_delete=models.CASCADE, related_name="said_by")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    verdict = models.CharField(max_length=10, choices=Verdict.choices)
+    label = models.PositiveSmallIntegerField(null=True, blank=True)
+    said_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["prediction", "by"], name="one_answer_a_person")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.by}: {self.verdict} on {self.prediction_id}"
+
+
+class SecondOpinion(models.Model):
+    """Another model's view of a batch's faces, for the order in which people review them."""
+
+    batch = models.ForeignKey(LabelBatch, on_delete=models.CASCADE, related_name="second_opinions")
+    model = models.ForeignKey(Model, null=True, on_delete=models.SET_NULL, related_name="+")
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="second_opinion")
+    model_name = models.CharField(max_length=200)  # these two outlive the model
+    classes = models.JSONField()
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.batch} by {self.model_name}"
+
+
+class Opinion(models.Model):
+    """What the other model says of one face."""
+
+    second = models.ForeignKey(SecondOpinion, on_delete=models.CASCADE, related_name="opinions")
+    prediction = models.ForeignKey(Prediction, on_delete=models.CASCADE, related_name="opinions")
+    probabilities = models.JSONField()
+    disagreement = models.FloatField()  # 0 where both models say the same, 1 where nothing is shared
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["second", "prediction"], name="one_opinion_a_face")
+        ]
+        indexes: ClassVar = [models.Index(fields=["second", "-disagreement"], name="faces_models_differ_on")]
+
+    def __str__(self) -> str:
+        return f"{self.second} on {self.prediction_id}"
 
 
 class MadeDataset(models.Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -11,10 +12,12 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
+from mmfrm.classes import canonical
 from webapp.accounts.permissions import get_visible, may_label, require
 from webapp.accounts.request import user_of
-from webapp.labeling import review
-from webapp.labeling.models import LabelBatch, Prediction, Verdict
+from webapp.labeling import agreement, doubt, keeping, orders, review
+from webapp.labeling.disagreement import by_meaning
+from webapp.labeling.models import LabelBatch, Prediction, SecondOpinion, Verdict
 
 KEYS = "1234567890qwertyiopdfghjk"  # one a class; the letters of the other commands are left out
 COMMANDS = (
@@ -27,16 +30,31 @@ COMMANDS = (
 @require_GET
 def page(request: HttpRequest, pk: int) -> HttpResponse:
     """Review a batch by keyboard."""
+    return _review(request, pk, is_deciding=False)
+
+
+@require_GET
+def decide(request: HttpRequest, pk: int) -> HttpResponse:
+    """Settle by keyboard what those who were asked disagree on."""
+    return _review(request, pk, is_deciding=True)
+
+
+def _review(request: HttpRequest, pk: int, *, is_deciding: bool) -> HttpResponse:
     batch = _batch(request, pk)
-    order = request.GET.get("order", "unsure")
+    order = request.GET.get("order", "")
+    order = order if orders.known(batch, order) else "unsure"
+    doubts = order == orders.DOUBT
     context = {
         "batch": batch,
+        "is_deciding": is_deciding,
         "keys": keys(batch),
-        "commands": COMMANDS,
-        "orders": review.ORDERS,
-        "order": order if order in review.ORDERS else "unsure",
-        "settings": page_settings(request, batch),
-        "standing": review.standing(batch),
+        "commands": [row for row in COMMANDS if not (is_deciding and row[1] == Verdict.SKIPPED)],
+        "orders": orders.choices(batch),
+        "order": order,
+        "second": orders.second_of(batch, order),
+        "learnt": doubt.learnt_from(batch) if doubts else None,
+        "settings": page_settings(request, batch) | {"deciding": is_deciding},
+        "standing": review.standing(batch, user_of(request)),
     }
     return render(request, "labeling/review.html", context)
 
@@ -48,8 +66,9 @@ def next_faces(request: HttpRequest, pk: int) -> JsonResponse:
     asked = _body(request)
     holding = asked.get("holding", [])
     order, count = asked.get("order", "unsure"), asked.get("count", 0)
+    is_deciding = asked.get("deciding") is True
     is_sound = isinstance(holding, list) and all(isinstance(i, int) for i in holding)
-    if not is_sound or order not in review.ORDERS or not isinstance(count, int):
+    if not is_sound or not orders.known(batch, order) or not isinstance(count, int):
         raise BadRequest("Not what the review page asks.")
     faces, kept = review.hand_out(
         batch,
@@ -57,9 +76,22 @@ def next_faces(request: HttpRequest, pk: int) -> JsonResponse:
         page=str(asked.get("page", "")),
         order=order,
         count=max(0, min(count, review.MOST_FACES)),
-        holding=holding[: review.MOST_ROWS],
+        holding=holding[: keeping.MOST_ROWS],
+        deciding=is_deciding,
     )
-    return JsonResponse({"faces": [_face(batch, row) for row in faces], "kept": kept} | _standing(batch))
+    shown = [_face(batch, row) for row in faces]
+    second = orders.second_of(batch, order)
+    if second is not None:
+        by_face = {
+            row.prediction_id: row.probabilities for row in second.opinions.filter(prediction__in=faces)
+        }
+        shown = [face | _second(second, by_face[row.pk]) for face, row in zip(shown, faces, strict=True)]
+    if (
+        is_deciding or order == orders.DOUBT
+    ):  # only then: whoever still answers must not know what others said
+        said = agreement.said_of(faces, batch.model.classes)
+        shown = [face | {"answers": said[row.pk]} for face, row in zip(shown, faces, strict=True)]
+    return JsonResponse({"faces": shown, "kept": kept} | _standing(request, batch))
 
 
 @require_POST
@@ -67,18 +99,18 @@ def say(request: HttpRequest, pk: int) -> JsonResponse:
     """Keep what somebody said of faces; answers the fate of every row by its key."""
     batch = _batch(request, pk)
     rows = _body(request).get("rows", [])
-    if not isinstance(rows, list) or len(rows) > review.MOST_ROWS:
+    if not isinstance(rows, list) or len(rows) > keeping.MOST_ROWS:
         raise BadRequest("Too many rows at once.")
     fates: dict[str, str] = {}
     said = []
     for row in rows:
         try:
-            said.append(review.parse(row, len(batch.model.classes)))
+            said.append(keeping.parse(row, len(batch.model.classes)))
         except (ValueError, AttributeError):
             key = row.get("key", "") if isinstance(row, dict) else ""
             fates[str(key)] = "gone"  # no page of ours says this; sending it again would not help
-    fates |= {str(key): fate for key, fate in review.keep(batch, user_of(request), said).items()}
-    return JsonResponse({"fates": fates} | _standing(batch))
+    fates |= {str(key): fate for key, fate in keeping.keep(batch, user_of(request), said).items()}
+    return JsonResponse({"fates": fates} | _standing(request, batch))
 
 
 def keys(batch: LabelBatch) -> list[tuple[str, int, str]]:
@@ -127,11 +159,20 @@ def _face(batch: LabelBatch, row: Prediction) -> dict[str, Any]:
     }
 
 
-def _standing(batch: LabelBatch) -> dict[str, Any]:
-    now = review.standing(batch)
+def _second(second: SecondOpinion, probabilities: list[float]) -> dict[str, Any]:
+    """What the other model says, in the order of the batch's classes."""
+    classes: list[str] = second.batch.model.classes
+    shares = by_meaning(probabilities, second.classes)
+    says = second.classes[max(range(len(probabilities)), key=probabilities.__getitem__)]
+    return {
+        "second": {"says": says, "shares": [shares.get(canonical(name) or name, 0.0) for name in classes]}
+    }
+
+
+def _standing(request: HttpRequest, batch: LabelBatch) -> dict[str, Any]:
+    now = review.standing(batch, user_of(request))
     estimate = now.accuracy
     accuracy = None
     if estimate is not None:
         accuracy = {"share": estimate.share, "low": estimate.low, "high": estimate.high, "of": estimate.of}
-    figures = {"faces": now.faces, "reviewed": now.reviewed, "changed": now.changed, "accuracy": accuracy}
-    return {"standing": figures}
+    return {"standing": dataclasses.asdict(now) | {"accuracy": accuracy}}

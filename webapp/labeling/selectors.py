@@ -38,6 +38,7 @@ REVIEWS = {
     "unsure": "Unsure",
     "not_a_face": "Not a face",
     "skipped": "Skipped",
+    "conflict": "In conflict",
 }
 MOST_FACES_SHOWN = 500  # on a photo's page
 PIECE = 1000  # rows fetched at once while a file is sent
@@ -86,7 +87,7 @@ class FaceFilter:
             case "open":
                 rows = rows.filter(verdict=Verdict.NOTHING, label__isnull=False)
             case "reviewed":
-                rows = rows.exclude(verdict=Verdict.NOTHING)
+                rows = rows.exclude(verdict__in=(Verdict.NOTHING, Verdict.CONFLICT))
             case "changed":
                 rows = rows.filter(verdict=Verdict.LABEL).exclude(corrected=F("label"))
             case "":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from mmfrm.events import Event, Finished, Predicted
 from mmfrm.jobs import PredictJob
@@ -129,11 +131,14 @@ def edit(batch: LabelBatch, *, name: str, private: bool) -> None:
 @transaction.atomic
 def delete(batch: LabelBatch) -> None:
     """Delete a batch: its rows, its photos, its crops. Raises RefusedError while a worker is at it."""
-    job = Job.objects.select_for_update().get(pk=batch.job_id)
-    if job.is_active:
+    own = Q(pk=batch.job_id) | Q(second_opinion__batch=batch)
+    rows = list(Job.objects.select_for_update(of=("self",)).filter(own))
+    if any(job.is_active for job in rows):
         raise RefusedError("It is being labelled now. Stop it first.")
-    folder, upload = jobs.folder_of(job), batch.upload
-    job.delete()  # the batch and its predictions go with it
+    folders, upload = [jobs.folder_of(job) for job in rows], batch.upload
+    for job in rows:
+        job.delete()  # the batch, its predictions and second opinions go with them
     if upload is not None:
         uploads.discard(upload)
-    transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
+    for folder in folders:
+        transaction.on_commit(partial(shutil.rmtree, folder, ignore_errors=True))

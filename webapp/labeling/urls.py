@@ -2,7 +2,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.labeling import exports, making_views, photo_views, retraining_views, review_views, views, votes
+from webapp.labeling import (
+    agreement_views,
+    exports,
+    making_views,
+    photo_views,
+    retraining_views,
+    review_views,
+    second_views,
+    views,
+    votes,
+)
 
 app_name = "labeling"
 urlpatterns = [
@@ -19,6 +29,10 @@ urlpatterns = [
     path("<int:pk>/review/", review_views.page, name="review"),
     path("<int:pk>/review/next", review_views.next_faces, name="next_faces"),
     path("<int:pk>/review/say", review_views.say, name="say"),
+    path("<int:pk>/decide/", review_views.decide, name="decide"),
+    path("<int:pk>/agreement/", agreement_views.page, name="agreement"),
+    path("<int:pk>/agreement/want", agreement_views.want, name="want_labels"),
+    path("<int:pk>/second/", second_views.page, name="second"),
     path("<int:pk>/labels.csv", exports.labels_csv, name="csv"),
     path("<int:pk>/labels.jsonl", exports.labels_jsonl, name="jsonl"),
     path("<int:pk>/votes.csv", votes.votes_csv, name="votes"),

@@ -1,0 +1,101 @@
+"""A second model labels the stored faces of a batch, to know on which of them the two differ."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from django.db import transaction
+
+from mmfrm.events import Event, Finished, Predicted
+from mmfrm.jobs import PredictJob
+from webapp import packs
+from webapp.accounts.models import User
+from webapp.errors import RefusedError
+from webapp.jobs import services as jobs
+from webapp.jobs.models import Job
+from webapp.labeling import selectors
+from webapp.labeling.disagreement import by_meaning, divergence
+from webapp.labeling.models import LabelBatch, Opinion, Prediction, SecondOpinion
+from webapp.registry.models import Model
+
+KIND = "second_opinion"
+
+
+@transaction.atomic
+def ask(user: User, batch: LabelBatch, model: Model) -> SecondOpinion:
+    """Queue a second labelling of a batch's faces. A model is asked once. Raises RefusedError otherwise."""
+    LabelBatch.objects.select_for_update().get(pk=batch.pk)
+    earlier = batch.second_opinions.filter(model=model).first()
+    if earlier is not None:
+        return earlier
+    if model.pk == batch.model_id:
+        raise RefusedError(f"{model} has labelled these faces: choose another model.")
+    if not batch.job.is_over or not batch.predictions.filter(offset__isnull=False).exists():
+        raise RefusedError("Its faces are not all there yet. Ask again when the labelling has ended.")
+    job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=f"Label {batch} by {model}"[:200])
+    return SecondOpinion.objects.create(
+        batch=batch, model=model, job=job, model_name=model.name, classes=model.classes
+    )
+
+
+def prepare(job: Job) -> PredictJob:
+    """The faces as a zip, written once: a job that goes on must find what it began with."""
+    second = SecondOpinion.objects.select_related("batch", "model").get(job=job)
+    if second.model is None:
+        raise RefusedError(f"The model {second.model_name} was deleted.")
+    folder = jobs.folder_of(job)
+    source = folder / "faces.zip"
+    if not source.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(second.batch, source)
+    return PredictJob(
+        model=str(second.model.folder),
+        source=str(source),
+        flip_average=bool(second.batch.options.get("flip_average")),
+        temperature=float(second.model.card.get("temperature", 1.0)),
+    )
+
+
+def _write(batch: LabelBatch, path: Path) -> None:
+    part = path.with_suffix(".part")
+    with part.open("wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for row in selectors.in_pieces(batch, batch.predictions.filter(offset__isnull=False)):
+            data = packs.read(batch.folder / "faces.pack", row.offset or 0, row.length or 0)
+            archive.writestr(zipfile.ZipInfo(f"{row.index:09}{packs.ending(data)}"), data)
+    with part.open("rb") as written:
+        os.fsync(written.fileno())
+    part.replace(path)
+
+
+def on_event(job: Job, event: Event) -> None:
+    """Keep what it says of each face; told again, nothing changes."""
+    match event:
+        case Predicted():
+            _keep(SecondOpinion.objects.select_related("batch__model").get(job=job), event)
+        case Finished():
+            (jobs.folder_of(job) / "faces.zip").unlink(missing_ok=True)
+        case _:
+            pass
+
+
+def _keep(second: SecondOpinion, event: Predicted) -> None:
+    said = {
+        int(PurePosixPath(row["file"]).stem): row["probabilities"]
+        for row in event.rows
+        if row.get("probabilities")
+    }
+    faces = second.batch.predictions.filter(index__in=list(said), probabilities__isnull=False)
+    rows = [_opinion(second, face, said[face.index]) for face in faces]
+    Opinion.objects.bulk_create(rows, ignore_conflicts=True, batch_size=200)
+
+
+def _opinion(second: SecondOpinion, face: Prediction, probabilities: list[float]) -> Opinion:
+    first = by_meaning(face.probabilities or [], second.batch.model.classes)
+    return Opinion(
+        second=second,
+        prediction=face,
+        probabilities=probabilities,
+        disagreement=divergence(first, by_meaning(probabilities, second.classes)),
+    )
