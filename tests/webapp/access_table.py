@@ -115,6 +115,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "datasets:refusals_csv": (get(SEES, pk="dataset", number="number"),),
     "datasets:download": (get(SEES, pk="dataset", number="number", layout="layout"),),
     "datasets:edit_faces": (post(CHANGES, pk="dataset", number="number"),),
+    "datasets:alike": (get(SEES, pk="dataset", number="number"),),
+    "datasets:change_alike": (post(CHANGES, pk="dataset", number="number"),),
     "datasets:undo": (post(CHANGES, pk="dataset", number="number"),),
     "datasets:make_version": (post(CHANGES, pk="dataset", number="number"),),
     "datasets:remedy": (post(CHANGES, pk="dataset", number="number"),),

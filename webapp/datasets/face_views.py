@@ -45,13 +45,18 @@ def grid(request: HttpRequest, version: DatasetVersion, *, partial: bool) -> Htt
 
 def _as_shown(version: DatasetVersion, sample: Sample, waiting: Pending) -> tuple[Sample, str, str]:
     """A face, its label, and what waits to be changed of it, in words."""
+    return sample, browsing.label_of(version, sample), words_of(sample, waiting)
+
+
+def words_of(sample: Sample, waiting: Pending) -> str:
+    """What waits to be changed of a face; empty where nothing does."""
     said = []
     if sample.index in waiting.excluded:
         said.append("left out")
     if sample.index in waiting.relabelled:
         said.append(f"→ {waiting.relabelled[sample.index] or 'no label'}")
     said += [f"+ {tag}" for tag in waiting.tagged.get(sample.index, [])]
-    return sample, browsing.label_of(version, sample), ", ".join(said)
+    return ", ".join(said)
 
 
 @require_GET

@@ -138,6 +138,28 @@ class Sample(models.Model):
         return self.name
 
 
+class AlikeGroup(models.Model):
+    """Faces of a version that are the same picture, pixel by pixel or nearly. A face is in one at most."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="alike_groups")
+    number = models.PositiveIntegerField()  # in the order of their first faces
+    indices = models.JSONField()  # of samples, ascending
+    training = models.JSONField(default=list)  # of these, the training ones, where another is held out
+    keep = models.PositiveIntegerField()  # the one that stays when one is to stay: held out before training
+    has_equal = models.BooleanField()  # at least two with the very same pixels
+    is_across = models.BooleanField()  # in more than one split
+    is_leaking = models.BooleanField()  # training faces among them, and held-out ones
+    has_conflict = models.BooleanField()  # their labels differ
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["version", "number"], name="one_alike_group_a_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"{len(self.indices)} faces alike, from {self.indices[0]}"
+
+
 class Refusal(models.Model):
     """A file of the source that did not arrive as it was, and why."""
 

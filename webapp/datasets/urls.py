@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from webapp.datasets import export_views, face_views, revising_views, views
+from webapp.datasets import duplicate_views, export_views, face_views, revising_views, views
 
 app_name = "datasets"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -18,6 +18,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("<int:pk>/v<int:number>/odd.csv", views.refusals_csv, name="refusals_csv"),
     path("<int:pk>/v<int:number>/download/<str:layout>", export_views.download, name="download"),
     path("<int:pk>/v<int:number>/change", revising_views.edit_faces, name="edit_faces"),
+    path("<int:pk>/v<int:number>/alike/", duplicate_views.alike, name="alike"),
+    path("<int:pk>/v<int:number>/alike/change", revising_views.change_alike, name="change_alike"),
     path("<int:pk>/v<int:number>/undo", revising_views.undo, name="undo"),
     path("<int:pk>/v<int:number>/make", revising_views.make_version, name="make_version"),
     path("<int:pk>/v<int:number>/remedy", revising_views.remedy, name="remedy"),
