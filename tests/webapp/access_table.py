@@ -117,6 +117,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "datasets:edit_faces": (post(CHANGES, pk="dataset", number="number"),),
     "datasets:alike": (get(SEES, pk="dataset", number="number"),),
     "datasets:change_alike": (post(CHANGES, pk="dataset", number="number"),),
+    "datasets:compare": (get(SEES, pk="dataset", number="number", other="number"),),
     "datasets:undo": (post(CHANGES, pk="dataset", number="number"),),
     "datasets:make_version": (post(CHANGES, pk="dataset", number="number"),),
     "datasets:remedy": (post(CHANGES, pk="dataset", number="number"),),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from webapp.datasets import duplicate_views, export_views, face_views, revising_views, views
+from webapp.datasets import comparing_views, duplicate_views, export_views, face_views, revising_views, views
 
 app_name = "datasets"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("<int:pk>/v<int:number>/", views.dataset, name="version"),
     path("<int:pk>/v<int:number>/odd/", views.refusals, name="refusals"),
     path("<int:pk>/v<int:number>/odd.csv", views.refusals_csv, name="refusals_csv"),
+    path("<int:pk>/v<int:number>/since/v<int:other>/", comparing_views.compare, name="compare"),
     path("<int:pk>/v<int:number>/download/<str:layout>", export_views.download, name="download"),
     path("<int:pk>/v<int:number>/change", revising_views.edit_faces, name="edit_faces"),
     path("<int:pk>/v<int:number>/alike/", duplicate_views.alike, name="alike"),
