@@ -122,6 +122,10 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "datasets:make_version": (post(CHANGES, pk="dataset", number="number"),),
     "datasets:remedy": (post(CHANGES, pk="dataset", number="number"),),
     "datasets:discard": (post(CHANGES, pk="dataset", number="number"),),
+    "datasets:delete_version": (
+        get(CHANGES, pk="dataset", number="number"),
+        post(CHANGES, pk="dataset", number="number"),
+    ),
     "datasets:faces": (get(SEES, pk="dataset", number="number"),),
     "datasets:face": (get(SEES, pk="dataset", number="number", index="index"),),
     "datasets:pixels": (get(SEES, pk="dataset", number="number", index="index"),),

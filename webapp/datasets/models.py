@@ -19,6 +19,8 @@ class Dataset(Owned):
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
     is_drawn = models.BooleanField(default=False)  # parametric faces, not photographs
+    # Rows of a version are gone, and the pixels that no other needs are still to be; see `erasing`.
+    erase_wanted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     def __str__(self) -> str:
         return self.name

@@ -7,15 +7,16 @@ import re
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
 
 from webapp.accounts.permissions import get_editable
 from webapp.accounts.request import user_of
-from webapp.datasets import duplicate_views, revising, selectors
+from webapp.datasets import deleting, duplicate_views, revising, selectors
 from webapp.datasets.browsing import FaceFilter
 from webapp.datasets.face_views import grid
 from webapp.datasets.models import Dataset, DatasetVersion, Edit
+from webapp.datasets.views import frame
 from webapp.errors import RefusedError
 
 _TAG = re.compile(r"[a-z0-9_-]{1,40}")
@@ -89,6 +90,25 @@ def discard(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         return redirect("datasets:version", pk, number)
     messages.success(request, f"Version {number} was discarded.")
     return redirect("datasets:dataset", pk)
+
+
+@require_http_methods(["GET", "POST"])
+def delete_version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """What goes with a version, and deleting it."""
+    version, user = _editable_version(request, pk, number), user_of(request)
+    if request.method == "POST":
+        try:
+            deleting.delete(version, user, with_runs=bool(request.POST.get("with_runs")))
+        except RefusedError as error:
+            messages.error(request, str(error))
+            return redirect("datasets:delete_version", pk, number)
+        messages.success(request, f"Version {number} and the images that only it had were deleted.")
+        return redirect("datasets:dataset", pk)
+    context = frame(request, version, "delete") | {
+        "why_not": deleting.why_not(version),
+        "goes_along": deleting.goes_along(version, user),
+    }
+    return render(request, "datasets/delete_version.html", context)
 
 
 def _editable_version(request: HttpRequest, pk: int, number: int) -> DatasetVersion:

@@ -25,6 +25,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("<int:pk>/v<int:number>/make", revising_views.make_version, name="make_version"),
     path("<int:pk>/v<int:number>/remedy", revising_views.remedy, name="remedy"),
     path("<int:pk>/v<int:number>/discard", revising_views.discard, name="discard"),
+    path("<int:pk>/v<int:number>/delete", revising_views.delete_version, name="delete_version"),
     path("<int:pk>/v<int:number>/faces/", face_views.faces, name="faces"),
     path("<int:pk>/v<int:number>/faces/<int:index>/", face_views.face, name="face"),
     path("<int:pk>/v<int:number>/faces/<int:index>/image", face_views.pixels, name="pixels"),
