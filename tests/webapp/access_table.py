@@ -161,6 +161,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "registry:download": (get(SEES, pk="model"),),
     "registry:export": (post(CHANGES, pk="model"),),
     "registry:exported": (get(SEES, pk="model"),),
+    "registry:scorings": (get(SEES, pk="dataset", number="number"),),
+    "registry:score": (post(MAKES_FROM, pk="dataset", number="number"),),
     "registry:promote": (post(MAKES_FROM_ROLE_FIRST, run="run"),),
     # labelling
     "labeling:index": (get(SIGNED_IN),),

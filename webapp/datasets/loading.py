@@ -66,6 +66,7 @@ def _sample(version_id: int, row: dict[str, Any]) -> dict[str, Any]:
         "split": row["split"] or "",
         "label": row["label"],
         "votes": None if row.get("votes") is None else json.dumps(row["votes"]),
+        "agreement": agreement(row.get("votes")),
         "group": (row.get("group") or "")[:200],
         "pack": row["pack"],
         "offset": row["offset"],
@@ -80,6 +81,12 @@ def _sample(version_id: int, row: dict[str, Any]) -> dict[str, Any]:
         "flags": json.dumps(flags),
         "flagged": f" {' '.join(flags)} " if flags else "",
     }
+
+
+def agreement(votes: list[int] | None) -> float | None:
+    """The share of votes that the commonest answer has, 0…1; None without votes."""
+    total = sum(votes or ())
+    return max(votes) / total if votes and total else None
 
 
 def _refusals(version: DatasetVersion, verdicts: Counter[str]) -> Iterator[dict[str, Any]]:

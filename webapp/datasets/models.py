@@ -109,6 +109,7 @@ class Sample(models.Model):
     split = models.CharField(max_length=8, blank=True)
     label = models.PositiveSmallIntegerField(null=True, blank=True)
     votes = models.JSONField(null=True, blank=True)
+    agreement = models.FloatField(null=True, blank=True)  # share of the votes on the commonest answer
     group = models.CharField(max_length=200, blank=True)
     pack = models.CharField(max_length=200)
     offset = models.PositiveBigIntegerField()
@@ -131,7 +132,8 @@ class Sample(models.Model):
             models.Index(fields=["version", "split", "label", "index"]),
             # Answers every filter of the grid, in order, without a look at the rows themselves.
             models.Index(
-                fields=["version", "index", "split", "label", "flagged", "name"], name="samples_as_browsed"
+                fields=["version", "index", "split", "label", "agreement", "flagged", "name"],
+                name="samples_as_browsed",
             ),
             models.Index(fields=["version", "pixels"], name="samples_alike"),
         ]
