@@ -29,7 +29,7 @@ NO_PAGES = {
     "experiments:run_results", "experiments:run_symptoms", "experiments:run_log",
     "experiments:run_points", "experiments:run_hardware", "experiments:chart_csv", "experiments:curves_csv",
     "experiments:run_steps", "experiments:download", "registry:download",
-    "registry:exported", "datasets:download",
+    "registry:exported", "registry:scorings", "datasets:download",
     "labeling:face", "labeling:photo_pixels", "labeling:csv", "labeling:jsonl", "labeling:zip",
     "labeling:votes", "labeling:votes_zip", "labeling:faces", "labeling:head", "news:deliveries",
     "accounts:sign_in",  # for somebody signed in; looked at below

@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404
 
 from webapp.datasets.models import DatasetVersion, Sample
+from webapp.datasets.ordering import Order
 from webapp.datasets.report import SPLITS
 
+AGREEMENTS = {
+    "all": ("Everybody agrees", Q(agreement__gte=1.0)),
+    "most": ("Most agree", Q(agreement__gte=0.7, agreement__lt=1.0)),
+    "half": ("About half agree", Q(agreement__gte=0.5, agreement__lt=0.7)),
+    "split": ("Fewer than half agree", Q(agreement__lt=0.5)),
+}
 FACES_A_PAGE = 120
 FACES_A_CARD = 16
 FACES_OF_OVERVIEW = 48
@@ -27,6 +34,7 @@ class FaceFilter:
     label: str = ""  # a class's name, or "none"
     flag: str = ""
     text: str = ""  # in the file's name
+    votes: str = ""  # how far people agreed: a key of AGREEMENTS
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> FaceFilter:
@@ -34,7 +42,14 @@ class FaceFilter:
         split = query.get("split", "")
         text = query.get("text", "").strip()[:200].replace("\0", "")
         known = (*SPLITS, "none")
-        return cls(split if split in known else "", query.get("label", ""), query.get("flag", ""), text)
+        votes = query.get("votes", "")
+        return cls(
+            split=split if split in known else "",
+            label=query.get("label", ""),
+            flag=query.get("flag", ""),
+            text=text,
+            votes=votes if votes in AGREEMENTS else "",
+        )
 
     @property
     def is_on(self) -> bool:
@@ -49,6 +64,8 @@ class FaceFilter:
             rows = rows.filter(label=None)
         elif self.label in version.classes:
             rows = rows.filter(label=version.classes.index(self.label))
+        if self.votes:
+            rows = rows.filter(AGREEMENTS[self.votes][1])
         if self.flag:
             rows = rows.filter(flagged__contains=f" {self.flag} ")
         if self.text:
@@ -56,11 +73,20 @@ class FaceFilter:
         return rows
 
 
-def faces(version: DatasetVersion, filters: FaceFilter, number: str | None) -> tuple[Page[int], list[Sample]]:
-    """One page of the grid: three queries, whatever the filter and however many faces there are."""
-    page = Paginator(filters.apply(version).values_list("pk", flat=True), FACES_A_PAGE).get_page(number)
-    rows = Sample.objects.filter(pk__in=list(page.object_list)).order_by("index")
-    return page, list(rows.only("index", "name", "split", "label", "flags", "version"))
+def faces(
+    version: DatasetVersion, filters: FaceFilter, number: str | None, order: Order | None = None
+) -> tuple[Page[int], list[Sample]]:
+    """One page of the grid: three queries, whatever the filter and however many faces there are.
+
+    With an order one more: faces that it says nothing of are left out, and each has its `score`.
+    """
+    rows = filters.apply(version) if order is None else order.apply(filters.apply(version))
+    keys = rows.values_list("pk", flat=True)
+    page = Paginator(keys, FACES_A_PAGE).get_page(number)
+    wanted = list(page.object_list)
+    found = Sample.objects.filter(pk__in=wanted).only("index", "name", "split", "label", "flags", "version")
+    by_key = {sample.pk: sample for sample in found}
+    return page, [by_key[pk] for pk in wanted]
 
 
 def face(version: DatasetVersion, index: int) -> Sample:
@@ -77,11 +103,16 @@ def label_of(version: DatasetVersion, sample: Sample) -> str:
     return version.classes[sample.label] if sample.label is not None else ""
 
 
-def neighbours(sample: Sample, filters: FaceFilter) -> tuple[int | None, int | None]:
-    """Index of the face before and after, among those that the filter shows."""
-    rows = filters.apply(sample.version).values_list("index", flat=True)
-    before = rows.filter(index__lt=sample.index).order_by("-index").first()
-    return before, rows.filter(index__gt=sample.index).first()
+def neighbours(
+    sample: Sample, filters: FaceFilter, order: Order | None = None
+) -> tuple[int | None, int | None]:
+    """Index of the face before and after, among those that the filter shows, in its order."""
+    rows = filters.apply(sample.version)
+    if order is not None:
+        return order.neighbours(sample, rows)
+    indices = rows.values_list("index", flat=True)
+    before = indices.filter(index__lt=sample.index).order_by("-index").first()
+    return before, indices.filter(index__gt=sample.index).first()
 
 
 def evenly(version: DatasetVersion, count: int = FACES_OF_OVERVIEW) -> list[Sample]:
@@ -98,9 +129,11 @@ def card_faces(version: DatasetVersion) -> list[int]:
     return [i * (version.images // count) for i in range(count)]
 
 
-def page_of(sample: Sample, filters: FaceFilter) -> int:
+def page_of(sample: Sample, filters: FaceFilter, order: Order | None = None) -> int:
     """The page of the grid that shows a face."""
-    return filters.apply(sample.version).filter(index__lt=sample.index).count() // FACES_A_PAGE + 1
+    rows = filters.apply(sample.version)
+    earlier = rows.filter(index__lt=sample.index) if order is None else order.earlier(sample, rows)
+    return earlier.count() // FACES_A_PAGE + 1
 
 
 def twins(sample: Sample) -> list[Sample]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
@@ -10,7 +12,7 @@ from django.views.decorators.http import require_GET
 from webapp import packs
 from webapp.accounts.permissions import visible
 from webapp.accounts.request import user_of
-from webapp.datasets import browsing, provenance, report, revising, selectors
+from webapp.datasets import browsing, ordering, provenance, report, revising, selectors
 from webapp.datasets.browsing import FaceFilter
 from webapp.datasets.models import DatasetVersion, Sample
 from webapp.datasets.revising import Pending
@@ -30,28 +32,49 @@ def faces(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 def grid(request: HttpRequest, version: DatasetVersion, *, partial: bool) -> HttpResponse:
     """A page of faces by the filters of the address, with the changes that wait."""
     filters = FaceFilter.of(request.GET)
-    waiting = revising.pending(version, user_of(request))
-    page, samples = browsing.faces(version, filters, request.GET.get("page"))
+    user = user_of(request)
+    waiting = revising.pending(version, user)
+    known = ordering.scorings(user, version)
+    order = ordering.order_of(request.GET, known)
+    page, samples = browsing.faces(version, filters, request.GET.get("page"), order)
+    scores = ordering.scores(order, samples)
     context = frame(request, version, "faces") | {
         "filters": filters,
         "page": page,
-        "faces": [_as_shown(version, s, waiting) for s in samples],
+        "faces": [(*_as_shown(version, s, waiting), _said(order, scores.get(s.pk))) for s in samples],
         "pending": waiting,
         "flags": report.flags(version),
         "table": report.class_table(version),
+        "agreements": [(key, name) for key, (name, _) in browsing.AGREEMENTS.items()],
+        "scorings": known,
+        "order": order,
+        "sorts": [(key, name) for key, (name, *_) in ordering.SORTS.items()],
     }
     return render(request, "datasets/_faces.html" if partial else "datasets/faces.html", context)
 
 
+def _said(order: ordering.Order | None, score: Any) -> str:
+    """What a model said of a face, in words as short as a face is wide."""
+    if order is None or score is None:
+        return ""
+    answer = f"{order.scoring.model.classes[score.answer]} {score.confidence:.0%}"
+    return answer if order.sort != "loss" else f"{answer}, {score.loss:.2f}"
+
+
 def _as_shown(version: DatasetVersion, sample: Sample, waiting: Pending) -> tuple[Sample, str, str]:
     """A face, its label, and what waits to be changed of it, in words."""
+    return sample, browsing.label_of(version, sample), words_of(sample, waiting)
+
+
+def words_of(sample: Sample, waiting: Pending) -> str:
+    """What waits to be changed of a face; empty where nothing does."""
     said = []
     if sample.index in waiting.excluded:
         said.append("left out")
     if sample.index in waiting.relabelled:
         said.append(f"→ {waiting.relabelled[sample.index] or 'no label'}")
     said += [f"+ {tag}" for tag in waiting.tagged.get(sample.index, [])]
-    return sample, browsing.label_of(version, sample), ", ".join(said)
+    return ", ".join(said)
 
 
 @require_GET
@@ -60,7 +83,9 @@ def face(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse
     version = selectors.version_of(user_of(request), pk, number)
     sample = browsing.face(version, index)
     filters = FaceFilter.of(request.GET)
-    before, after = browsing.neighbours(sample, filters)
+    user = user_of(request)
+    order = ordering.order_of(request.GET, ordering.scorings(user, version))
+    before, after = browsing.neighbours(sample, filters, order)
     context = frame(request, version, "faces") | {
         "sample": sample,
         "votes": browsing.votes_of(sample),
@@ -71,7 +96,8 @@ def face(request: HttpRequest, pk: int, number: int, index: int) -> HttpResponse
         "before": before,
         "after": after,
         "label": browsing.label_of(version, sample),
-        "page_of_grid": browsing.page_of(sample, filters),
+        "page_of_grid": browsing.page_of(sample, filters, order),
+        "predictions": ordering.predictions(user, sample),
     }
     return render(request, "datasets/face.html", context)
 

@@ -12,7 +12,8 @@ from typing import Any
 from django.db import connection, models
 from django.utils import timezone
 
-from webapp.datasets.models import DatasetVersion, Refusal, Sample
+from webapp.datasets import alike
+from webapp.datasets.models import AlikeGroup, DatasetVersion, Refusal, Sample
 
 BATCH = 2000  # rows at once: memory stays flat, however large the data set
 
@@ -25,8 +26,12 @@ def load(version: DatasetVersion) -> None:
     description = json.loads((version.folder / "dataset.json").read_text())
     version.samples.all().delete()
     version.refusals.all().delete()
+    version.alike_groups.all().delete()
     flags: Counter[str] = Counter()
-    _insert(Sample, _samples(version, flags))
+    groups = alike.read(version.folder, is_drawn=description.get("drawn", False))
+    members: alike.Members = dict.fromkeys((i for group in groups for i in group), None)
+    _insert(Sample, _samples(version, flags, members))
+    _insert(AlikeGroup, alike.rows(version.pk, groups, members))
     verdicts: Counter[str] = Counter()
     _insert(Refusal, _refusals(version, verdicts))
     version.layout = description["layout"]
@@ -40,10 +45,14 @@ def load(version: DatasetVersion) -> None:
     version.save()
 
 
-def _samples(version: DatasetVersion, flags: Counter[str]) -> Iterator[dict[str, Any]]:
-    """Rows of the folder's samples, counting their flags on the way."""
+def _samples(
+    version: DatasetVersion, flags: Counter[str], members: alike.Members
+) -> Iterator[dict[str, Any]]:
+    """Rows of the folder's samples, counting flags and noting members of groups on the way."""
     for row in _lines(version.folder / "samples.jsonl"):
         flags.update(row.get("flags") or [])
+        if row["index"] in members:
+            members[row["index"]] = alike.Member.of(row)
         yield _sample(version.pk, row)
 
 
@@ -57,6 +66,7 @@ def _sample(version_id: int, row: dict[str, Any]) -> dict[str, Any]:
         "split": row["split"] or "",
         "label": row["label"],
         "votes": None if row.get("votes") is None else json.dumps(row["votes"]),
+        "agreement": agreement(row.get("votes")),
         "group": (row.get("group") or "")[:200],
         "pack": row["pack"],
         "offset": row["offset"],
@@ -71,6 +81,12 @@ def _sample(version_id: int, row: dict[str, Any]) -> dict[str, Any]:
         "flags": json.dumps(flags),
         "flagged": f" {' '.join(flags)} " if flags else "",
     }
+
+
+def agreement(votes: list[int] | None) -> float | None:
+    """The share of votes that the commonest answer has, 0…1; None without votes."""
+    total = sum(votes or ())
+    return max(votes) / total if votes and total else None
 
 
 def _refusals(version: DatasetVersion, verdicts: Counter[str]) -> Iterator[dict[str, Any]]:

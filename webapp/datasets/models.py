@@ -19,6 +19,8 @@ class Dataset(Owned):
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
     is_drawn = models.BooleanField(default=False)  # parametric faces, not photographs
+    # Rows of a version are gone, and the pixels that no other needs are still to be; see `erasing`.
+    erase_wanted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     def __str__(self) -> str:
         return self.name
@@ -107,6 +109,7 @@ class Sample(models.Model):
     split = models.CharField(max_length=8, blank=True)
     label = models.PositiveSmallIntegerField(null=True, blank=True)
     votes = models.JSONField(null=True, blank=True)
+    agreement = models.FloatField(null=True, blank=True)  # share of the votes on the commonest answer
     group = models.CharField(max_length=200, blank=True)
     pack = models.CharField(max_length=200)
     offset = models.PositiveBigIntegerField()
@@ -129,13 +132,36 @@ class Sample(models.Model):
             models.Index(fields=["version", "split", "label", "index"]),
             # Answers every filter of the grid, in order, without a look at the rows themselves.
             models.Index(
-                fields=["version", "index", "split", "label", "flagged", "name"], name="samples_as_browsed"
+                fields=["version", "index", "split", "label", "agreement", "flagged", "name"],
+                name="samples_as_browsed",
             ),
             models.Index(fields=["version", "pixels"], name="samples_alike"),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class AlikeGroup(models.Model):
+    """Faces of a version that are the same picture, pixel by pixel or nearly. A face is in one at most."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="alike_groups")
+    number = models.PositiveIntegerField()  # in the order of their first faces
+    indices = models.JSONField()  # of samples, ascending
+    training = models.JSONField(default=list)  # of these, the training ones, where another is held out
+    keep = models.PositiveIntegerField()  # the one that stays when one is to stay: held out before training
+    has_equal = models.BooleanField()  # at least two with the very same pixels
+    is_across = models.BooleanField()  # in more than one split
+    is_leaking = models.BooleanField()  # training faces among them, and held-out ones
+    has_conflict = models.BooleanField()  # their labels differ
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["version", "number"], name="one_alike_group_a_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"{len(self.indices)} faces alike, from {self.indices[0]}"
 
 
 class Refusal(models.Model):

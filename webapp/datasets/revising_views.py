@@ -7,15 +7,16 @@ import re
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
 
 from webapp.accounts.permissions import get_editable
 from webapp.accounts.request import user_of
-from webapp.datasets import revising, selectors
+from webapp.datasets import deleting, duplicate_views, revising, selectors
 from webapp.datasets.browsing import FaceFilter
 from webapp.datasets.face_views import grid
 from webapp.datasets.models import Dataset, DatasetVersion, Edit
+from webapp.datasets.views import frame
 from webapp.errors import RefusedError
 
 _TAG = re.compile(r"[a-z0-9_-]{1,40}")
@@ -29,6 +30,17 @@ def edit_faces(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         action, value = _wish(request)
         indices = _selected(request, version)
         revising.add_edit(version, user_of(request), action=action, value=value, indices=indices)
+    except RefusedError as error:
+        return _back(request, version, str(error))
+    return _back(request, version)
+
+
+@require_POST
+def change_alike(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """Leave out or relabel faces that are alike: of one group, or of all that the address shows."""
+    version = _editable_version(request, pk, number)
+    try:
+        duplicate_views.act(request, version)
     except RefusedError as error:
         return _back(request, version, str(error))
     return _back(request, version)
@@ -80,6 +92,25 @@ def discard(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     return redirect("datasets:dataset", pk)
 
 
+@require_http_methods(["GET", "POST"])
+def delete_version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """What goes with a version, and deleting it."""
+    version, user = _editable_version(request, pk, number), user_of(request)
+    if request.method == "POST":
+        try:
+            deleting.delete(version, user, with_runs=bool(request.POST.get("with_runs")))
+        except RefusedError as error:
+            messages.error(request, str(error))
+            return redirect("datasets:delete_version", pk, number)
+        messages.success(request, f"Version {number} and the images that only it had were deleted.")
+        return redirect("datasets:dataset", pk)
+    context = frame(request, version, "delete") | {
+        "why_not": deleting.why_not(version),
+        "goes_along": deleting.goes_along(version, user),
+    }
+    return render(request, "datasets/delete_version.html", context)
+
+
 def _editable_version(request: HttpRequest, pk: int, number: int) -> DatasetVersion:
     get_editable(Dataset.objects.all(), request.user, pk=pk)
     return selectors.version_of(user_of(request), pk, number)
@@ -110,15 +141,21 @@ def _selected(request: HttpRequest, version: DatasetVersion) -> list[int]:
 
 
 def _back(request: HttpRequest, version: DatasetVersion, problem: str = "") -> HttpResponse:
-    """The grid as it was, with what now waits: for htmx in place, otherwise by its address."""
+    """The page as it was, with what now waits: for htmx in place, otherwise by its address.
+
+    The address says which page it is: `on=alike` for that of equal faces, otherwise the grid.
+    """
+    on_alike = request.GET.get("on") == "alike"
     if request.headers.get("HX-Request"):
-        response = grid(request, version, partial=True)
+        show = duplicate_views.listing if on_alike else grid
+        response = show(request, version, partial=True)
         if problem:
             response["HX-Trigger"] = json.dumps({"toast": {"text": problem, "level": "warning"}})
         return response
     if problem:
         messages.warning(request, problem)
-    response = redirect("datasets:faces", version.dataset_id, version.number)
+    page = "datasets:alike" if on_alike else "datasets:faces"
+    response = redirect(page, version.dataset_id, version.number)
     if query := request.GET.urlencode():
         response["Location"] += f"?{query}"
     return response

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 
 from webapp.accounts.models import User
+from webapp.datasets import erasing
 from webapp.datasets.models import Dataset, DatasetImport, DatasetVersion
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
@@ -112,7 +113,11 @@ def why_not_deleted(dataset: Dataset) -> str:
 
 
 def sweep() -> int:
-    """Delete folders whose data set is gone: a kill came between the rows and the pixels. Called hourly."""
+    """Delete what is left of data sets and versions that are gone: a kill came between rows and pixels.
+
+    Called hourly. Answers how many folders of data sets that were.
+    """
+    erasing.erase_what_waits()
     known = {str(pk) for pk in Dataset.objects.values_list("pk", flat=True)}
     root = Path(settings.DATA_DIR) / "datasets"
     found = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []

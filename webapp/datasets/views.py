@@ -179,6 +179,7 @@ def frame(request: HttpRequest, version: DatasetVersion, tab: str) -> dict[str, 
         "import": version.import_job,
         "tab": tab,
         "versions": selectors.versions(version.dataset),
+        "alike": version.report.get("duplicates", {}).get("near_groups", 0),
         "odd": sum(count for _, _, count in report.verdicts(version)),
         "may_edit": may_edit(request.user, version.dataset),
     }

@@ -5,11 +5,11 @@ class RegistryConfig(AppConfig):
     name = "webapp.registry"
 
     def ready(self) -> None:
-        """Make exports known."""
+        """Make exports and scorings known."""
         from django.urls import reverse
 
         from webapp.jobs import kinds
-        from webapp.registry import exporting
+        from webapp.registry import exporting, scoring
 
         kinds.register(
             kinds.Kind(
@@ -19,5 +19,15 @@ class RegistryConfig(AppConfig):
                 url=lambda job: reverse("registry:model", args=[job.export.model_id]),
                 prepare=exporting.prepare,
                 on_event=exporting.on_event,
+            )
+        )
+        kinds.register(
+            kinds.Kind(
+                name=scoring.KIND,
+                queue="cpu",
+                subject=scoring.subject,
+                url=scoring.url,
+                prepare=scoring.prepare,
+                on_event=scoring.on_event,
             )
         )

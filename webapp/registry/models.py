@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import models
 
 from webapp.accounts.models import Owned
-from webapp.datasets.models import DatasetVersion
+from webapp.datasets.models import DatasetVersion, Sample
 from webapp.experiments.models import Run
 from webapp.jobs.models import Job
 
@@ -65,3 +65,46 @@ class ModelExport(models.Model):
         checks, rates = self.report.get("engines", {}), self.report.get("images_per_second", {})
         rows = [{"name": n, "rate": rates.get(n), **checks.get(n, {})} for n in {**rates, **checks}]
         return sorted(rows, key=lambda row: (-(row["rate"] or 0.0), row["name"]))
+
+
+class Scoring(models.Model):
+    """One model asked about every face of a version, so that faces can be sorted by what it found."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="scorings")
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="scorings")
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="scoring")
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["version", "model"], name="one_scoring_a_model")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.version}"
+
+
+class Score(models.Model):
+    """What a model said of one face."""
+
+    scoring = models.ForeignKey(Scoring, on_delete=models.CASCADE, related_name="scores", db_index=False)
+    sample = models.ForeignKey(Sample, on_delete=models.CASCADE, related_name="scores")
+    answer = models.PositiveSmallIntegerField()  # index into the model's classes
+    probabilities = models.JSONField()  # in the order of the model's classes
+    confidence = models.FloatField()  # of the answer, 0…1
+    # Both empty where the face has no label, or one that the model does not know.
+    loss = models.FloatField(null=True)  # cross-entropy against the label, in nats
+    disagreement = models.FloatField(null=True)  # how much surer of its answer than of the label; 0: the same
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["sample", "scoring"], name="one_score_a_face")
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["scoring", "loss", "sample"], name="scores_by_loss"),
+            models.Index(fields=["scoring", "confidence", "sample"], name="scores_by_confidence"),
+            models.Index(fields=["scoring", "disagreement", "sample"], name="scores_by_disagreement"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.confidence:.0%} {self.answer}"

@@ -13,6 +13,7 @@ from django.db import transaction
 from webapp.accounts.models import User
 from webapp.errors import RefusedError
 from webapp.experiments.models import Run
+from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.registry.cards import card_of
 from webapp.registry.models import Model
@@ -57,8 +58,12 @@ def delete(model: Model) -> None:
     exports = Job.objects.select_for_update().filter(export__model=model)
     if any(job.is_active for job in exports):
         raise RefusedError(f"{model.name} is being exported. Stop that first.")
-    folders = [model.folder, *(export.folder for export in model.exports.all())]
-    Job.objects.filter(pk__in=[job.pk for job in exports]).delete()  # the exports and their events go along
+    scorings = Job.objects.select_for_update().filter(scoring__model=model)
+    if any(job.is_active for job in scorings):
+        raise RefusedError(f"{model.name} is scoring a data set. Stop that first.")
+    gone = [*exports, *scorings]
+    folders = [model.folder, *(jobs.folder_of(job) for job in gone)]
+    Job.objects.filter(pk__in=[job.pk for job in gone]).delete()  # exports, scores and events go along
     model.delete()
     for folder in folders:
         transaction.on_commit(partial(shutil.rmtree, folder, ignore_errors=True))

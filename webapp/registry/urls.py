@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.registry import views
+from webapp.registry import scoring_views, views
 
 app_name = "registry"
 urlpatterns = [
@@ -14,5 +14,7 @@ urlpatterns = [
     path("<int:pk>/export/", views.export, name="export"),
     path("<int:pk>/export/files/", views.exported, name="exported"),
     path("starter/", views.starter, name="starter"),
+    path("scores/<int:pk>/v<int:number>/", scoring_views.scorings, name="scorings"),
+    path("scores/<int:pk>/v<int:number>/ask/", scoring_views.score, name="score"),
     path("promote/<int:run>/", views.promote, name="promote"),
 ]

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('experiments', '0002_start_and_request_key'),
-        ('registry', '0002_model_export'),
+        ('registry', '0003_scores'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

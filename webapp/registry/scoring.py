@@ -1,0 +1,117 @@
+"""A model asked about every face of a data set: starting that, and keeping what it says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from django.urls import reverse
+
+from mmfrm.classes import mapping_indices
+from mmfrm.events import Event, Predicted
+from mmfrm.jobs import PredictJob
+from webapp.accounts.models import User
+from webapp.accounts.permissions import visible
+from webapp.datasets.models import Dataset, DatasetVersion, Sample
+from webapp.errors import RefusedError
+from webapp.experiments.models import Run
+from webapp.jobs import services as jobs
+from webapp.jobs.models import Job
+from webapp.registry import services
+from webapp.registry.models import Model, Score, Scoring
+
+KIND = "score"
+LEAST = 1e-6  # probabilities are told with six digits: a loss is never more than that allows
+
+
+def choices(user: User, version: DatasetVersion) -> list[tuple[str, str]]:
+    """Models that may be asked, and finished runs on this version, which become models by being asked."""
+    asked = version.scorings.exclude(job__state__in=Job.RESTING).values("model")
+    models = visible(Model.objects.exclude(pk__in=asked), user).order_by("-created_at")
+    finished = Run.objects.filter(version=version, job__state=Job.State.FINISHED, model=None)
+    runs = visible(finished, user).select_related("experiment").order_by("-created_at")
+    return [
+        *((f"model:{m.pk}", m.name) for m in models),
+        *((f"run:{r.pk}", f"{r.name} · {r.experiment.name} (a run)") for r in runs),
+    ]
+
+
+def start(user: User, version: DatasetVersion, choice: str) -> Scoring:
+    """Queue it. A model is asked once of a version, however often; what failed is tried again.
+
+    Raises RefusedError where the model cannot be asked.
+    """
+    if version.ready_at is None:
+        raise RefusedError("This version is still being made.")
+    if choice not in dict(choices(user, version)):
+        raise RefusedError("Choose a model.")
+    kind, _, key = choice.partition(":")
+    if kind == "run":
+        model = services.promote(user, Run.objects.select_related("job").get(pk=int(key)))
+    else:
+        model = Model.objects.get(pk=int(key))
+    with transaction.atomic():
+        Dataset.objects.select_for_update().get(pk=version.dataset_id)
+        earlier = Scoring.objects.filter(version=version, model=model).select_related("job").first()
+        if earlier is not None:
+            jobs.resume(earlier.job, user)
+            return earlier
+        title = f"Score {version} with {model.name}"[:200]
+        job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=title)
+        return Scoring.objects.create(version=version, model=model, job=job)
+
+
+def subject(job: Job) -> Dataset:
+    """Whose permissions the job has."""
+    return job.scoring.version.dataset
+
+
+def url(job: Job) -> str:
+    """Where its faces are shown."""
+    version = job.scoring.version
+    return reverse("datasets:faces", args=[version.dataset_id, version.number])
+
+
+def prepare(job: Job) -> PredictJob:
+    """Label the faces of the version as any photos that are aligned."""
+    scoring = Scoring.objects.select_related("version__dataset", "model").get(job=job)
+    model = scoring.model
+    return PredictJob(
+        source=str(scoring.version.folder),
+        model=str(model.folder),
+        temperature=float(model.card.get("temperature", 1.0)),
+    )
+
+
+def on_event(job: Job, event: Event) -> None:
+    """Keep answers as they come; a resumed job tells old ones again, which changes nothing."""
+    if not isinstance(event, Predicted):
+        return
+    scoring = Scoring.objects.select_related("version", "model").get(job=job)
+    answered = {row["picture"]: row["probabilities"] for row in event.rows if row.get("probabilities")}
+    rows = Sample.objects.filter(version=scoring.version, index__in=list(answered))
+    theirs = mapping_indices(scoring.version.classes, scoring.model.classes)
+    scores = [
+        _score(scoring.pk, pk, answered[index], None if label is None else theirs[label])
+        for pk, index, label in rows.values_list("pk", "index", "label")
+    ]
+    Score.objects.bulk_create(scores, ignore_conflicts=True, batch_size=500)
+
+
+def _score(scoring_id: int, sample_id: int, probabilities: Sequence[float], label: int | None) -> Score:
+    """label: the face's, as an index into the model's classes."""
+    answer = max(range(len(probabilities)), key=probabilities.__getitem__)
+    figures: dict[str, Any] = {}
+    if label is not None:
+        figures["loss"] = -math.log(max(probabilities[label], LEAST))
+        figures["disagreement"] = probabilities[answer] - probabilities[label]
+    return Score(
+        scoring_id=scoring_id,
+        sample_id=sample_id,
+        answer=answer,
+        probabilities=list(probabilities),
+        confidence=probabilities[answer],
+        **figures,
+    )
