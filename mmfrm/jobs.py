@@ -29,6 +29,9 @@ class TrainJob(Job):
     data: str = required("Data set", "A native data-set folder, or anything `mmfrm import` reads.")
     config: TrainConfig = field(default_factory=TrainConfig)
     start_from: str = setting("", "Start from", "Model folder or checkpoint whose weights are the start.")
+    open_test: bool = setting(
+        True, "Open the test split", "Once, at the end. Not where settings are still being chosen."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,6 +88,7 @@ class Training:
             class_counts=counts,
             steps_per_epoch=len(self._batches(0)),
         )
+        self._opens_test = job.open_test and "test" in faces.splits
         self._standing = Standing()
         self._statistics, self._norms = self._fresh_figures()
         self._train_rate = 0.0
@@ -218,10 +219,10 @@ class Training:
         self._statistics, self._norms = self._fresh_figures()
 
     def _finish(self) -> Iterator[Event]:
-        """Open the test split, once, with the best epoch's weights."""
+        """Open the test split, once, with the best epoch's weights, unless it is to stay closed."""
         standing = self._standing
         self._processes.wait()  # until rank 0 has written the model
-        if "test" in self._faces.splits and standing.test is None:
+        if self._opens_test and standing.test is None:
             network = load_model(self._folder / MODEL).network
             self._runtime.place(network)
             test = self._new_statistics()
@@ -325,7 +326,7 @@ class Training:
         """What comes after this epoch's learning, in images learned from."""
         looked_at = FORWARD_COST * len(self._val)
         epochs = self._config.optim.epochs - 1 - self._standing.epoch
-        test = len(self._faces.splits["test"]) if "test" in self._faces.splits else 0
+        test = len(self._faces.splits["test"]) if self._opens_test else 0
         return max(epochs, 0) * (len(self._train) + looked_at) + looked_at + FORWARD_COST * test
 
     def _phase(self, doing: str) -> str:

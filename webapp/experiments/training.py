@@ -17,7 +17,10 @@ def prepare(job: Job) -> TrainJob:
     """The run as its child reads it."""
     run = job.run
     return TrainJob(
-        data=str(run.version.folder), config=run.train_config, start_from=_start_path(run.start_from)
+        data=str(run.version.folder),
+        config=run.train_config,
+        start_from=_start_path(run.start_from),
+        open_test=run.opens_test,
     )
 
 
