@@ -34,6 +34,9 @@ class TrainJob(Job):
     steering: list[dict[str, Any]] = setting(  # noqa: RUF009
         list, "Steering", "Orders given since its start; see `mmfrm.steering`."
     )
+    open_test: bool = setting(
+        True, "Open the test split", "Once, at the end. Not where settings are still being chosen."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

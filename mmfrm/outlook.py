@@ -12,10 +12,10 @@ from mmfrm.runtime import Runtime
 FORWARD_COST = 0.35  # of an image only looked at, in images learned from: for the time left
 
 
-def images_after(faces: Faces, epoch: int, epochs: int) -> float:
+def images_after(faces: Faces, epoch: int, epochs: int, *, opens_test: bool) -> float:
     """What comes after the learning of an epoch in progress, in images learned from."""
     looked_at = FORWARD_COST * len(faces.splits["val"])
-    test = len(faces.splits["test"]) if "test" in faces.splits else 0
+    test = len(faces.splits["test"]) if opens_test else 0
     later = max(epochs - 1 - epoch, 0) * (len(faces.splits["train"]) + looked_at)
     return later + looked_at + FORWARD_COST * test
 

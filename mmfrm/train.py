@@ -104,6 +104,7 @@ class Training:
             class_counts=counts,
             steps_per_epoch=len(self._batches(0)),
         )
+        self._opens_test = job.open_test and "test" in faces.splits
         self._standing = Standing()
         self._statistics, self._norms = self._fresh_figures()
         self._train_rate = 0.0
@@ -264,7 +265,7 @@ class Training:
         self._statistics, self._norms = self._fresh_figures()
 
     def _finish(self) -> Iterator[Event]:
-        """Open the test split, once, with the best epoch's weights."""
+        """Open the test split, once, with the best epoch's weights, unless it is to stay closed."""
         standing = self._standing
         self._processes.wait()  # until rank 0 has written the model
         if not standing.is_judged:
@@ -290,7 +291,7 @@ class Training:
         if not (yield from self._measure(network, "val", answers, "calibrating")):
             return False
         standing.temperature = answers.temperature()
-        if "test" in self._faces.splits:
+        if self._opens_test:
             test = SplitStatistics(self._faces.classes, standing.temperature)
             if not (yield from self._measure(network, "test", test, "testing")):
                 return False
@@ -375,7 +376,9 @@ class Training:
         return gathered
 
     def _images_after(self) -> float:
-        return outlook.images_after(self._faces, self._standing.epoch, self._epochs)
+        return outlook.images_after(
+            self._faces, self._standing.epoch, self._epochs, opens_test=self._opens_test
+        )
 
     def _phase(self, doing: str) -> str:
         return outlook.phase(doing, self._standing.epoch, self._epochs)

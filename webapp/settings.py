@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "webapp.uploads",
     "webapp.datasets",
     "webapp.experiments",
+    "webapp.searches",
     "webapp.registry",
     "webapp.labeling",
     "webapp.news",

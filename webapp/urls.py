@@ -21,6 +21,7 @@ urlpatterns = [
     path("uploads/", include("webapp.uploads.urls")),
     path("datasets/", include("webapp.datasets.urls")),
     path("experiments/", include("webapp.experiments.urls")),
+    path("searches/", include("webapp.searches.urls")),
     path("models/", include("webapp.registry.urls")),
     path("labeling/", include("webapp.labeling.urls")),
     path("webhooks/", include("webapp.news.urls")),

@@ -1,4 +1,4 @@
-"""Puts back jobs whose worker died, rings again for what waits, and clears what nobody owns any more."""
+"""Puts back jobs whose worker died, rings for what waits, takes searches further, clears what nobody owns."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.db import connections
 from webapp.datasets import services as datasets
 from webapp.jobs import services
 from webapp.news import services as news
+from webapp.searches import sweeping as searches
 from webapp.uploads import services as uploads
 from workers.patience import AWAY
 
@@ -38,6 +39,7 @@ class Reaper:
             self._patient_until = now + settings.JOB_LOST_SECONDS
         if now >= self._patient_until:
             services.reap()
+        searches.sweep()
         self._looked_at = now
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now

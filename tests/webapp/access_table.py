@@ -158,6 +158,17 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "experiments:edit_run": (post(CHANGES, pk="run"),),
     "experiments:delete_run": (post(CHANGES, pk="run"),),
     "experiments:download": (get(SEES, pk="run", what="what"),),
+    # searches: seen and steered by whoever sees and steers their experiment
+    "searches:new": (get(EDITORS), post(EDITORS, 422)),
+    "searches:plan": (post(EDITORS, 200),),
+    "searches:search": (get(SEES, pk="search"),),
+    "searches:results": (get(SEES, pk="search"),),
+    "searches:points": (get(SEES, pk="search"),),
+    "searches:pause": (post(CHANGES, pk="search"),),
+    "searches:resume": (post(CHANGES, pk="search"),),
+    "searches:stop": (post(CHANGES, pk="search"),),
+    "searches:extend": (post(CHANGES, pk="search"),),
+    "searches:confirm": (post(CHANGES, pk="search"),),
     # models
     "registry:index": (get(SIGNED_IN),),
     "registry:model": (get(SEES, pk="model"),),

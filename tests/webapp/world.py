@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from webapp.jobs.models import Job
 from webapp.labeling.models import LabelBatch, Prediction
 from webapp.news.services import create_webhook
 from webapp.registry.models import Model, ModelExport
+from webapp.searches import services as searches
+from webapp.searches import space
+from webapp.searches.models import Search, Trial
 from webapp.uploads.models import Upload
 
 
@@ -34,6 +38,7 @@ class World:
     experiment: int
     run: int
     job: int
+    search: int
     what: str
     model: int
     batch: int
@@ -81,6 +86,7 @@ def make_world(owner: User, administrator: User, *, private: bool) -> World:
         experiment=run.experiment_id,
         run=run.pk,
         job=run.job_id,
+        search=_search(owner, run).pk,
         what="config.json",
         model=model.pk,
         batch=batch.pk,
@@ -104,6 +110,25 @@ def _dataset(owner: User) -> DatasetVersion:
         length=length, width=8, height=8, sha256="0" * 64,
     )  # fmt: skip
     return version
+
+
+def _search(owner: User, run: Run) -> Search:
+    """At rest, with one trial: the world's run."""
+    search = searches.start_search(
+        owner,
+        version=run.version,
+        preset=run.preset,
+        config=run.train_config,
+        space=[space.dimension_of(run.train_config, "optim.learning_rate", low=1e-4, high=1e-2, log=True)],
+        objective="accuracy",
+        name="Which rate?",
+        budget=20,
+        experiment=run.experiment,
+        request_key=uuid.uuid4(),
+    )
+    Search.objects.update(state=Search.State.PAUSED, reason="Paused by the test.")
+    Trial.objects.create(search=search, run=run, number=0)
+    return search
 
 
 def _batch(owner: User, model: Model) -> LabelBatch:

@@ -41,6 +41,8 @@ class Run(Owned):
     # Whose weights it began with: {"kind": "model" | "run", "id", "name"}; empty: from scratch. No foreign
     # key, because a run's history outlives the model it began with.
     start_from = models.JSONField(default=dict, blank=True)
+    # A search's trials leave the test split closed: whoever chooses among many must not see it.
+    opens_test = models.BooleanField(default=True)
     request_key = models.UUIDField(
         null=True, unique=True, editable=False
     )  # of the form; sent twice, made once

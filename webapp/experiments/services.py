@@ -32,6 +32,7 @@ def start_run(
     experiment: Experiment | None = None,
     start_from: dict[str, Any] | None = None,
     private: bool = False,
+    opens_test: bool = True,
     request_key: uuid.UUID | None = None,
 ) -> Run:
     """Queue a training; a new experiment holds it where none is given.
@@ -50,6 +51,7 @@ def start_run(
             experiment=experiment,
             start_from=start_from,
             private=private,
+            opens_test=opens_test,
             request_key=request_key,
         ),
     )

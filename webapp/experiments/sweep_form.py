@@ -2,57 +2,30 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
 from django import forms
 from django.forms.boundfield import BoundField
 
-from mmfrm.config import TrainConfig, presets, replace, settings_of
+from mmfrm.config import TrainConfig, presets, settings_of
 from mmfrm.schema import ConfigError
 from webapp.accounts.models import User
-from webapp.datasets.models import DatasetVersion
 from webapp.experiments import selectors, sweeps
-from webapp.experiments.forms import DEFAULT_PRESET, VersionField
-from webapp.experiments.models import Experiment
-from webapp.experiments.preset_cards import TITLES
+from webapp.experiments.forms import DEFAULT_PRESET
+from webapp.experiments.many_runs_form import ManyRunsForm, sentence
 from webapp.experiments.setting_fields import GROUPS
 
 GRID_ROWS = 3
 FIXED = ("network.fusion", "loss.rfloss", sweeps.SEED)  # have fields of their own
 
 
-class SweepForm(forms.Form):
+class SweepForm(ManyRunsForm):
     """Which settings take which values; everything else stays as the preset has it.
 
     Valid, `cleaned_data["planned"]` holds the runs.
     """
 
-    request_key = forms.UUIDField(widget=forms.HiddenInput)
-    name = forms.CharField(
-        max_length=200, required=False, label="Experiment's name", help_text="What its runs are to answer."
-    )
-    version = VersionField(
-        queryset=DatasetVersion.objects.none(),
-        label="Data set",
-        empty_label="Choose a data set",
-        error_messages={"required": "Choose a data set."},
-    )
-    preset = forms.ChoiceField(
-        choices=[(name, TITLES.get(name, (name, ""))[0]) for name in presets()],
-        help_text="Gives every setting that is not varied below.",
-    )
-    epochs = forms.IntegerField(
-        min_value=1, max_value=10_000, required=False, help_text="Empty: as many as the preset has."
-    )
-    experiment = forms.ModelChoiceField(
-        queryset=Experiment.objects.none(), required=False, empty_label="A new experiment"
-    )
-    start_from = forms.ChoiceField(
-        required=False, label="Start from", help_text="All begin with these weights."
-    )
-    private = forms.BooleanField(required=False, help_text="Only you and administrators see it.")
     seeds = forms.CharField(
         max_length=200,
         initial="0-2",
@@ -60,22 +33,9 @@ class SweepForm(forms.Form):
     )
 
     def __init__(self, data: Any = None, *, user: User, initial: dict[str, Any] | None = None) -> None:
-        super().__init__(
-            data, initial={"preset": DEFAULT_PRESET, "request_key": uuid.uuid4()} | (initial or {})
-        )
-        self.user = user
-        fields: dict[str, Any] = self.fields
-        fields["version"].queryset = versions = selectors.ready_versions(user)
-        if len(versions) == 1:
-            self.initial.setdefault("version", versions[0].pk)
-        fields["experiment"].queryset = selectors.own_experiments(user)
-        fields["start_from"].choices = selectors.start_choices(user)
+        super().__init__(data, user=user, initial=initial)
         self._add_axes()
-        for name in ("name", "epochs", "seeds"):
-            fields[name].widget.attrs["class"] = "form-control"
-        for name in ("version", "preset", "experiment", "start_from"):
-            fields[name].widget.attrs["class"] = "form-select"
-        fields["private"].widget.attrs["class"] = "form-check-input"
+        self.fields["seeds"].widget.attrs["class"] = "form-control"
 
     def ablation(self) -> Iterator[BoundField]:
         """The choices of fusion and RFLoss."""
@@ -90,16 +50,14 @@ class SweepForm(forms.Form):
         data = super().clean() or {}
         if self.errors:
             return data
-        config = presets()[data["preset"]]
-        if data.get("epochs"):
-            config = replace(config, {"optim.epochs": data["epochs"]})
+        config = self.common_config(data)
         axes = self._axes(config, data)
         if not self.errors:
             try:
                 data["planned"] = sweeps.plan(config, axes)
             except ConfigError as error:
                 self.add_error(
-                    None, _sentence(f"{error.field}: {error.problem}" if error.field else error.problem)
+                    None, sentence(f"{error.field}: {error.problem}" if error.field else error.problem)
                 )
         data["start_from"] = selectors.start_of(self.user, data.get("start_from", ""))
         data["name"] = data.get("name") or f"{data['preset']} on {data['version']}: {_varied(axes)}"[:200]
@@ -151,14 +109,10 @@ class SweepForm(forms.Form):
                 try:
                     axes[name] = sweeps.axis_of(config, name, sweeps.split_values(text))
                 except ConfigError as error:
-                    self.add_error(field, _sentence(error.problem))
+                    self.add_error(field, sentence(error.problem))
         return list(axes.values())
 
 
 def _varied(axes: list[sweeps.Axis]) -> str:
     titles = [axis.title for axis in axes if len(axis.values) > 1]
     return " × ".join(titles) or "one run"
-
-
-def _sentence(problem: str) -> str:
-    return problem[:1].upper() + problem[1:] + ("" if problem.endswith(".") else ".")

@@ -22,6 +22,7 @@ def prepare(job: Job) -> TrainJob:
         config=run.train_config,
         start_from=start_path(run.start_from),
         steering=steering.orders_of(job),
+        open_test=run.opens_test,
     )
 
 

@@ -112,4 +112,6 @@ def _table(runs: list[Any]) -> dict[str, Any]:
 
 
 def _comparison(runs: list[Any]) -> dict[str, Any]:
+    """Trials are compared on the page of their search."""
+    runs = [run for run in runs if run.opens_test]
     return {"comparison": compare(runs), "compared": FIGURES}

@@ -42,6 +42,14 @@ def hint(job: Job) -> None:
         log.warning("no browser was told of job %s: %s", job.pk, error)
 
 
+def hint_lists() -> None:
+    """Tell whoever looks at lists that something other than a job has changed."""
+    try:
+        async_to_sync(get_channel_layer().group_send)(EVERYBODY, {"type": "job.changed"})
+    except Exception as error:
+        log.warning("no list was told of a change: %s", error)
+
+
 def group_of_owner(user_id: int) -> str:
     """The channel group of whoever waits for the ends of their own jobs."""
     return f"owner.{user_id}"

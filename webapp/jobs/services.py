@@ -54,11 +54,14 @@ def create(*, kind: str, queue: str, owner: User, title: str) -> Job:
     return job
 
 
-def stop(job: Job, by: User) -> bool:
-    """Ask a job to end; it can be resumed. True if anything changed."""
+def stop(job: Job, by: User | None, *, why: str = "") -> bool:
+    """Ask a job to end; it can be resumed. True if anything changed.
+
+    `why` is told to people where the program itself asks (`by` is None).
+    """
     with held(job):
-        return move(job.pk, State.STOPPED, [State.QUEUED, State.PAUSED], by=by, reason="") or move(
-            job.pk, State.STOPPING, [State.STARTING, State.RUNNING, State.PAUSING], by=by
+        return move(job.pk, State.STOPPED, [State.QUEUED, State.PAUSED], by=by, reason=why) or move(
+            job.pk, State.STOPPING, [State.STARTING, State.RUNNING, State.PAUSING], by=by, reason=why
         )
 
 

@@ -39,7 +39,7 @@ def icon(name: str, css: str = "") -> SafeString:
 NAVIGATION = (
     ("Home", "home", "home", ("",)),
     ("Data sets", "database", "datasets:index", ("datasets", "uploads")),
-    ("Experiments", "flask", "experiments:index", ("experiments",)),
+    ("Experiments", "flask", "experiments:index", ("experiments", "searches")),
     ("Models", "package", "registry:index", ("registry",)),
     ("Labelling", "tags", "labeling:index", ("labeling",)),
     ("Queue", "stack-2", "jobs:index", ("jobs",)),
