@@ -18,7 +18,7 @@ NO_PAGES = {
     "activity", "health", "service_worker", "accounts:use_link", "accounts:welcome", "jobs:queue",
     "datasets:pixels", "datasets:refusals_csv", "experiments:latest", "experiments:table",
     "experiments:comparison", "experiments:curves", "experiments:run_head",
-    "experiments:run_results", "experiments:run_symptoms", "experiments:run_log",
+    "experiments:run_results", "experiments:steer", "experiments:run_symptoms", "experiments:run_log",
     "experiments:run_points", "experiments:run_steps", "experiments:download", "registry:download",
     "registry:exported", "datasets:download",
     "labeling:face", "labeling:csv", "labeling:jsonl", "labeling:zip", "labeling:faces", "labeling:head",

@@ -143,6 +143,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "experiments:run_log": (get(SEES, pk="run"),),
     "experiments:run_points": (get(SEES, pk="run"),),
     "experiments:run_steps": (get(SEES, pk="run"),),
+    "experiments:steer": (get(CHANGES, pk="run"), post(CHANGES, 200, pk="run")),
+    "experiments:withdraw": (post(CHANGES, pk="run", number="number"),),
     "experiments:edit_run": (post(CHANGES, pk="run"),),
     "experiments:delete_run": (post(CHANGES, pk="run"),),
     "experiments:download": (get(SEES, pk="run", what="what"),),

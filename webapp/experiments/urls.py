@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.experiments import downloads, launch_views, run_views, views
+from webapp.experiments import downloads, launch_views, run_views, steer_views, views
 
 app_name = "experiments"
 urlpatterns = [
@@ -26,6 +26,8 @@ urlpatterns = [
     path("runs/<int:pk>/log/", run_views.log, name="run_log"),
     path("runs/<int:pk>/points/", run_views.run_points, name="run_points"),
     path("runs/<int:pk>/steps/", run_views.run_steps, name="run_steps"),
+    path("runs/<int:pk>/steer/", steer_views.steer, name="steer"),
+    path("runs/<int:pk>/steer/<int:number>/withdraw/", steer_views.withdraw, name="withdraw"),
     path("runs/<int:pk>/edit/", run_views.edit, name="edit_run"),
     path("runs/<int:pk>/delete/", run_views.delete, name="delete_run"),
     path("runs/<int:pk>/download/<str:what>", downloads.download, name="download"),
