@@ -26,7 +26,7 @@ NO_PAGES = {
     "activity", "health", "service_worker", "accounts:use_link", "accounts:welcome", "jobs:queue",
     "datasets:pixels", "datasets:refusals_csv", "experiments:latest", "experiments:table",
     "experiments:comparison", "experiments:curves", "experiments:run_head",
-    "experiments:run_results", "experiments:run_symptoms", "experiments:run_log",
+    "experiments:run_results", "experiments:steer", "experiments:run_symptoms", "experiments:run_log",
     "searches:results", "searches:points",
     "experiments:run_points", "experiments:run_hardware", "experiments:chart_csv", "experiments:curves_csv",
     "experiments:run_steps", "experiments:download", "registry:download",

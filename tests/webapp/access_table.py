@@ -155,6 +155,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "experiments:run_hardware": (get(SEES, pk="run"),),
     "experiments:chart_csv": (get(SEES, pk="run", chart="chart"),),
     "experiments:curves_csv": (get(SEES, pk="experiment"),),
+    "experiments:steer": (get(CHANGES, pk="run"), post(CHANGES, 200, pk="run")),
+    "experiments:withdraw": (post(CHANGES, pk="run", number="number"),),
     "experiments:edit_run": (post(CHANGES, pk="run"),),
     "experiments:delete_run": (post(CHANGES, pk="run"),),
     "experiments:download": (get(SEES, pk="run", what="what"),),

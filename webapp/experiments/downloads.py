@@ -14,7 +14,7 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_GET
 
 from webapp.accounts.permissions import get_visible
-from webapp.experiments import figures
+from webapp.experiments import figures, steered
 from webapp.experiments.models import Run
 from webapp.experiments.points import epoch_payloads
 from webapp.folders import zipped
@@ -52,6 +52,7 @@ def _metrics_json(run: Run) -> HttpResponseBase:
         "run": run.name,
         "data": {"name": str(run.version), "fingerprint": run.version.fingerprint},
         "epochs": list(epoch_payloads(run)),
+        "steering": steered.marks(run),
         "test": run.test or None,
     }
     return _attached(json.dumps(data), "application/json", f"{_stem(run)}-metrics.json")

@@ -15,7 +15,7 @@ from mmfrm.config import TrainConfig
 from webapp.accounts.permissions import get_editable, get_visible, may_create, may_edit, require
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
-from webapp.experiments import figures, points, selectors, services, training
+from webapp.experiments import figures, points, selectors, services, steered, training
 from webapp.experiments import symptoms as diagnosis
 from webapp.experiments.forms import RunEditForm, RunForm, clone_initial
 from webapp.experiments.models import Run
@@ -165,7 +165,7 @@ def _run(request: HttpRequest, pk: int) -> Run:
 
 
 def _head(request: HttpRequest, row: Run) -> dict[str, Any]:
-    job, epochs = row.job, row.train_config.optim.epochs
+    job, epochs = row.job, row.epochs
     done = selectors.epochs_done([row]).get(row.pk, 0)
     model = getattr(row, "model", None)
     return {
@@ -184,6 +184,7 @@ def _head(request: HttpRequest, row: Run) -> dict[str, Any]:
         "took": job.took_seconds,
         "why_waiting": jobs.why_waiting(job),
         "truth": jobs.truth_of(job),
+        "waiting_orders": steered.waiting(row, job),
     }
 
 
@@ -192,4 +193,8 @@ def _results(row: Run) -> dict[str, Any]:
 
 
 def _log(row: Run) -> dict[str, Any]:
-    return {"history": wording.history(row.job), "notices": wording.notices(row.job)}
+    return {
+        "history": wording.history(row.job),
+        "notices": wording.notices(row.job),
+        "marks": steered.marks(row),
+    }

@@ -98,6 +98,12 @@ def epochs_done(rows: Sequence[Run]) -> dict[int, int]:
     return {run: (key or 0) + 1 for run, key in last}
 
 
+def rate_now(run: Run) -> str:
+    """The learning rate of the last step that was told, for people; empty before any."""
+    row = JobEvent.objects.filter(job=run.job_id, kind="step").order_by("-seq").first()
+    return f"{row.payload['learning_rate']:.3g}" if row is not None else ""
+
+
 def latest_runs(user: User, limit: int = 20) -> list[Run]:
     """The runs that somebody sees first."""
     return list(runs(user)[:limit])
@@ -106,10 +112,7 @@ def latest_runs(user: User, limit: int = 20) -> list[Run]:
 def run_rows(rows: Sequence[Run]) -> list[dict[str, Any]]:
     """Runs as a table shows them: the epochs done beside each."""
     done = epochs_done(rows)
-    return [
-        {"run": run, "epochs_done": done.get(run.pk, 0), "epochs": run.config["optim"]["epochs"]}
-        for run in rows
-    ]
+    return [{"run": run, "epochs_done": done.get(run.pk, 0), "epochs": run.epochs} for run in rows]
 
 
 def facts_of(run: Run) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.experiments import chart_files, downloads, launch_views, run_views, views
+from webapp.experiments import chart_files, downloads, launch_views, run_views, steer_views, views
 
 app_name = "experiments"
 urlpatterns = [
@@ -29,6 +29,8 @@ urlpatterns = [
     path("runs/<int:pk>/steps/", run_views.run_steps, name="run_steps"),
     path("runs/<int:pk>/hardware/", run_views.run_hardware, name="run_hardware"),
     path("runs/<int:pk>/charts/<str:chart>.csv", chart_files.chart_csv, name="chart_csv"),
+    path("runs/<int:pk>/steer/", steer_views.steer, name="steer"),
+    path("runs/<int:pk>/steer/<int:number>/withdraw/", steer_views.withdraw, name="withdraw"),
     path("runs/<int:pk>/edit/", run_views.edit, name="edit_run"),
     path("runs/<int:pk>/delete/", run_views.delete, name="delete_run"),
     path("runs/<int:pk>/download/<str:what>", downloads.download, name="download"),

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import QuerySet
 
+from mmfrm.steering import in_words
 from webapp.jobs.models import Job, JobEvent
 
 DONE = {
@@ -18,6 +19,7 @@ DONE = {
     Job.State.PAUSING: "Pausing: it writes a checkpoint first.",
     Job.State.PAUSED: "Paused. It keeps its place until you resume it.",
 }
+HISTORY = ("state", "moved", "steering", "steered")
 
 
 def what_happened(job: Job, *, changed: bool) -> str:
@@ -34,32 +36,8 @@ def log_of(job: Job) -> QuerySet[JobEvent]:
 
 def as_line(row: JobEvent) -> dict[str, Any]:
     """An event in words: {"at", "kind", "level", "text", "detail"}."""
-    payload = row.payload
-    level, text, detail = "info", "", ""
-    match row.kind:
-        case "state":
-            text = Job.State(payload["state"]).label
-            detail = " ".join(filter(None, (payload.get("reason"), _by(payload))))
-        case "moved":
-            text = f"Moved {'up' if payload['up'] else 'down'} in the queue"
-            detail = _by(payload)
-        case "notice":
-            level, text = payload["level"], payload["text"]
-        case "started":
-            text = "Goes on from its checkpoint" if payload["resumed"] else "Began to work"
-        case "checkpoint":
-            best = ", the best so far" if payload.get("best") else ""
-            text = f"Checkpoint after epoch {payload['epoch'] + 1}, step {payload['step']}{best}"
-        case "evaluated":
-            text = f"Measured on {payload['split']}"
-        case "failed":
-            level, text, detail = "error", payload["message"], payload.get("detail", "")
-        case "stopped":
-            text = f"Ended early: {payload['reason']}" if payload.get("reason") else "Ended early, as asked"
-        case "finished":
-            text = "Complete"
-        case _:
-            text = row.kind
+    text, detail = _wished(row.kind, row.payload) or _said(row.kind, row.payload)
+    level = "error" if row.kind == "failed" else row.payload.get("level", "info")
     return {
         "at": row.at,
         "kind": row.kind,
@@ -70,9 +48,52 @@ def as_line(row: JobEvent) -> dict[str, Any]:
     }
 
 
+def _wished(kind: str, payload: dict[str, Any]) -> tuple[str, str] | None:
+    """What people did to it, and what came of that: text and detail."""
+    match kind:
+        case "state":
+            return Job.State(payload["state"]).label, " ".join(
+                filter(None, (payload.get("reason"), _by(payload)))
+            )
+        case "moved":
+            return f"Moved {'up' if payload['up'] else 'down'} in the queue", _by(payload)
+        case "steering":
+            return payload["text"], _by(payload)
+        case "steered":
+            told = in_words(payload["do"], payload["value"])
+            return (
+                f"{told}: from step {payload['step'] + 1} on, in epoch {payload['epoch'] + 1}",
+                f"rate {payload['learning_rate']:.3g}, {payload['epochs']} epochs in all",
+            )
+        case _:
+            return None
+
+
+def _said(kind: str, payload: dict[str, Any]) -> tuple[str, str]:
+    """What it said itself: text and detail."""
+    text, detail = kind, ""
+    match kind:
+        case "notice":
+            text = payload["text"]
+        case "started":
+            text = "Goes on from its checkpoint" if payload["resumed"] else "Began to work"
+        case "checkpoint":
+            best = ", the best so far" if payload.get("best") else ""
+            text = f"Checkpoint after epoch {payload['epoch'] + 1}, step {payload['step']}{best}"
+        case "evaluated":
+            text = f"Measured on {payload['split']}"
+        case "failed":
+            text, detail = payload["message"], payload.get("detail", "")
+        case "stopped":
+            text = f"Ended early: {payload['reason']}" if payload.get("reason") else "Ended early, as asked"
+        case "finished":
+            text = "Complete"
+    return text, detail
+
+
 def history(job: Job, limit: int = 50) -> list[dict[str, Any]]:
-    """Changes of state and who wished them, newest first."""
-    rows = JobEvent.objects.filter(job=job, kind__in=("state", "moved")).order_by("-seq")[:limit]
+    """Changes of state, steering, and who wished them, newest first."""
+    rows = JobEvent.objects.filter(job=job, kind__in=HISTORY).order_by("-seq")[:limit]
     return [as_line(row) for row in rows]
 
 

@@ -74,7 +74,7 @@ def _recipe(run: Run) -> dict[str, Any]:
         "preset": run.preset,
         "size": config.network.size,
         "fusion": config.network.fusion,
-        "epochs": config.optim.epochs,
+        "epochs": run.epochs,
         "seed": config.runtime.seed,
         "parameters": run.facts.get("parameters"),
         "changes": [

@@ -36,15 +36,18 @@ function epochAxis(series) {
   };
 }
 
+function upright(x, line) {
+  return { type: "line", xref: "x", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, layer: "below", line };
+}
+
 /** Where the best epoch ended on an axis: `at(row)` answers its x. */
 function bestPin(series, at = (row) => row.epoch + 1) {
   const best = series.best();
-  if (best === null) return {};
+  if (best === null) return { shapes: [], annotations: [] };
   const colour = colours();
   const x = at(best);
-  const pin = { type: "line", xref: "x", x0: x, x1: x, yref: "paper", y0: 0, y1: 1 };
   return {
-    shapes: [{ ...pin, line: { color: colour.soft, width: 1, dash: "dot" }, layer: "below" }],
+    shapes: [upright(x, { color: colour.soft, width: 1, dash: "dot" })],
     annotations: [{
       x, xref: "x", y: 1, yref: "paper", yanchor: "bottom", xanchor: "center", showarrow: false,
       text: `best ${best.epoch + 1}`, font: { size: 10, color: colour.soft },
@@ -52,8 +55,32 @@ function bestPin(series, at = (row) => row.epoch + 1) {
   };
 }
 
+/** Notes and orders as lines with words along them; pointing at the words tells the whole. */
+function markPins(series, axis) {
+  const colour = colours();
+  const marks = series.marks.filter((mark) => mark[axis] !== null);
+  const tint = (mark) => (mark.is_note ? colour.caution : colour.accent);
+  return {
+    shapes: marks.map((mark) => upright(mark[axis], { color: tint(mark), width: 1, dash: "dash" })),
+    annotations: marks.map((mark) => ({
+      x: mark[axis], xref: "x", y: 0.02, yref: "paper", yanchor: "bottom", xanchor: "left", textangle: -90,
+      showarrow: false, text: plain(mark.label), hovertext: plain(mark.text), font: { size: 10, color: tint(mark) },
+    })),
+  };
+}
+
+/** Plotly reads some HTML in texts; what people wrote is shown as they wrote it. */
+function plain(text) {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+}
+
+function pins(...kinds) {
+  return { shapes: kinds.flatMap((kind) => kind.shapes), annotations: kinds.flatMap((kind) => kind.annotations) };
+}
+
 function epochLayout(series, yaxis, more = {}) {
-  return { hovermode: "x unified", xaxis: epochAxis(series), yaxis, ...bestPin(series), ...more };
+  const marked = pins(bestPin(series), markPins(series, "epoch"));
+  return { hovermode: "x unified", xaxis: epochAxis(series), yaxis, ...marked, ...more };
 }
 
 const LEGEND = { showlegend: true, margin: { l: 48, r: 12, t: 34, b: 40 },
@@ -137,7 +164,8 @@ function steps(series, view) {
   return {
     traces,
     layout: { hovermode: "x unified", xaxis: { title: { text: "step" }, tickformat: ",d" },
-      yaxis: scaled(view, STEP_AXES[view.stepFigure], view.stepFigure === "data_wait" ? SHARE : {}), ...bestPin(series, (row) => row.step) },
+      yaxis: scaled(view, STEP_AXES[view.stepFigure], view.stepFigure === "data_wait" ? SHARE : {}),
+      ...pins(bestPin(series, (row) => row.step), markPins(series, "step")) },
   };
 }
 

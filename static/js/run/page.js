@@ -103,7 +103,8 @@ setInterval(() => {
 
 // --- events -----------------------------------------------------------------------------------------
 
-const LOGGED = new Set(["state", "notice", "started", "stopped", "failed", "evaluated", "finished", "moved"]);
+const LOGGED = new Set(["state", "notice", "started", "stopped", "failed", "evaluated", "finished", "moved",
+  "steering", "steered"]);
 
 function onEvents(events) {
   const news = series.take(events);
@@ -118,6 +119,7 @@ function onEvents(events) {
     refetch("results", "#results", 2500);
     if (events.some((event) => event.kind === "epoch" && event.best)) refetch("head", "#run-head", 500);
   }
+  if (events.some((event) => event.kind === "steering" || event.kind === "steered")) refetch("head", "#run-head", 0);
   if (events.some((event) => event.kind === "evaluated")) {
     refetch("head", "#run-head", 0);
     refetch("results", "#results", 300);
@@ -149,6 +151,20 @@ function showMachine() {
   for (const part of page.querySelectorAll("[data-gpu]")) part.hidden = !hasGpu;
 }
 
+let marksText = "[]";
+
+/** Notes and orders, which the server sends with the history. */
+function takeMarks() {
+  const text = document.getElementById("run-marks").textContent;
+  if (text === marksText) return;
+  marksText = text;
+  series.marks = JSON.parse(text);
+  painter.mark();
+}
+
+document.addEventListener("htmx:afterSettle", takeMarks);
+
+document.body.addEventListener("steered", () => document.getElementById("steer").close());
 page.addEventListener("view-changed", showChips);
 page.querySelector("[data-only-differences]").addEventListener("change", (event) => {
   page.querySelector(".settings-groups").classList.toggle("only-differences", event.target.checked);
@@ -158,6 +174,7 @@ async function start() {
   applyShares();
   showOffer();
   showChosenFigures();
+  takeMarks();
   const points = await fetched(page.dataset.points);
   series.loadEpochs(points);
   showChips();

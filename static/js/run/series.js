@@ -45,6 +45,7 @@ export class Series {
     this.steps = new Map();
     this.hardware = new Map();
     this.sorted = {};
+    this.marks = []; // notes and orders: {epoch, step, label, text, is_note}
   }
 
   /** Take the epochs that the server had when the page was opened. */
