@@ -44,6 +44,8 @@ class Gauge:
                 memory += process.memory_info().rss
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue  # a helper process that has just ended
+        if not memory:  # it has ended, and only its exit code is still there to be fetched
+            raise psutil.NoSuchProcess(self._root.pid)
         return Hardware(
             cpu=round(min(1.0, cpu / 100 / self._cores), 4),
             machine_cpu=round(psutil.cpu_percent() / 100, 4),

@@ -66,7 +66,9 @@ def test_only_the_web_service_is_reached_from_outside(services: dict[str, dict[s
     assert [name for name, service in services.items() if service.get("ports")] == ["web"]
     assert compose.load()["networks"]["inside"] == {"internal": True}
     for name, service in services.items():
-        assert service["networks"] == (["inside", "outside"] if name == "web" else ["inside"]), name
+        assert service["networks"] == (["inside", "outside"] if name in ("web", "reaper") else ["inside"]), (
+            name
+        )
 
 
 def test_data_outlive_containers_in_named_volumes(services: dict[str, dict[str, Any]]) -> None:

@@ -57,7 +57,10 @@ def addresses_of(url: str) -> list[str]:
         raise ForbiddenError(f"{parts.hostname} cannot be found.") from error
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
-        if not _is_allowed(ipaddress.ip_address(address.partition("%")[0])):
+        there = ipaddress.ip_address(address.partition("%")[0])
+        if parts.scheme != "https" and not _is_named(there) and _is_allowed(there):
+            raise ForbiddenError("To a public address it must begin with https://.")
+        if not _is_allowed(there):
             raise ForbiddenError(
                 f"{parts.hostname} leads to {address}, which is not a public address. An administrator may "
                 "allow a network of the lab with WEBHOOK_NETWORKS."
@@ -133,10 +136,16 @@ def _is_allowed(address: Address) -> bool:
     inner = _inner(address)
     if inner != address:
         return _is_allowed(inner)
+    is_public = address.is_global and not (
+        address.is_multicast or address.is_reserved or address.is_unspecified
+    )
+    return is_public or _is_named(address)
+
+
+def _is_named(address: Address) -> bool:
+    """Whether the administrator has named a network in which it is."""
     networks = [ipaddress.ip_network(text) for text in settings.WEBHOOK_NETWORKS]
-    if any(address.version == network.version and address in network for network in networks):
-        return True
-    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+    return any(address.version == network.version and address in network for network in networks)
 
 
 def _inner(address: Address) -> Address:
