@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -296,3 +297,21 @@ def test_a_running_job_keeps_its_heartbeat_fresh(claimed: Claimed, do: Do, owner
 def test_the_command_of_a_job_is_the_one_that_works_from_a_shell(tmp_path: Path) -> None:
     command: list[Any] = process.command_of(tmp_path)
     assert command[1:] == ["-m", "mmfrm", "run", str(tmp_path), "--events", "json"]
+
+
+def test_orders_reach_the_child_with_the_heartbeat_and_its_stop_on_order_is_an_end(
+    claimed: Claimed, do: Do, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = claimed()
+    orders: list[dict[str, Any]] = []
+    monkeypatch.setattr(services, "orders", lambda job: list(orders))
+    thread = in_background(
+        do, job, 'say("started"); said = sys.stdin.readline(); say("stopped", reason=said, on_order=True)'
+    )
+    wait_for_state(job, "running")
+    asked_at = time.monotonic()
+    orders.append({"number": 1, "do": "stop_after", "value": 0.0})
+    wait_for_state(job, "stopped")
+    assert time.monotonic() - asked_at < 5
+    thread.join(20)
+    assert json.loads(fresh(job).reason) == {"do": "steer", "orders": orders}

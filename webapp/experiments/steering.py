@@ -46,7 +46,8 @@ def steer(
         with jobs.held(run.job) as job:
             if job is None:
                 raise RefusedError("The run is deleted.")
-            _refuse_if_steered_since(run, seen)
+            if do != Do.NOTE:
+                _refuse_if_steered_since(run, seen)
             _refuse_in_state(run, job, do, value)
             number = last_number(run) + 1
             row = Steering.objects.create(
