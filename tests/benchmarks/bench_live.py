@@ -49,7 +49,9 @@ def play(runs: int, seconds: float) -> None:
     from webapp.accounts.models import User
     from webapp.datasets.models import DatasetVersion
     from webapp.jobs import services
+    from webapp.jobs.doorbell import hint_from_a_thread
 
+    hint_from_a_thread()  # as workers do
     story = synthetic_runs.Story(epochs=10_000, steps=int(EPOCH / SAID_EVERY))
     owner = User.objects.filter(role="administrator").earliest("pk")
     played, jobs = [], []
