@@ -23,7 +23,8 @@ class Kind:
     subject: Callable[[Job], Owned]  # whose permissions and page the job has: a Run, a Dataset, a LabelBatch
     url: Callable[[Job], str]
     prepare: Callable[[Job], JobFile]  # called just before each start
-    on_event: Callable[[Job, Event], None]  # within the transaction that records it; must be idempotent
+    # Within the transaction that records it; must be idempotent. Progress is not among what it is given.
+    on_event: Callable[[Job, Event], None]
 
 
 _kinds: dict[str, Kind] = {}
