@@ -19,7 +19,8 @@ NO_PAGES = {
     "datasets:pixels", "datasets:refusals_csv", "experiments:latest", "experiments:table",
     "experiments:comparison", "experiments:curves", "experiments:run_head",
     "experiments:run_results", "experiments:run_symptoms", "experiments:run_log",
-    "searches:results", "searches:points", "experiments:run_points", "experiments:run_steps", "experiments:download", "registry:download",
+    "searches:results", "searches:points",
+    "experiments:run_points", "experiments:run_steps", "experiments:download", "registry:download",
     "registry:exported", "datasets:download",
     "labeling:face", "labeling:csv", "labeling:jsonl", "labeling:zip", "labeling:faces", "labeling:head",
     "accounts:sign_in",  # for somebody signed in; looked at below
