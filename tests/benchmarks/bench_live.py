@@ -142,12 +142,14 @@ def measure_replay(page: Page, product: Product, *, runs: int, seconds: float) -
     page.wait_for_function(f"() => window.shownAt[{max(epochs)}] !== undefined")
     shown = {int(count): at for count, at in page.evaluate("() => window.shownAt").items()}
     delays = sorted(min(t for n, t in shown.items() if n >= count) - at for count, at in epochs.items())
+    late = max(one["late"] for one in told)  # what could not be recorded in time was recorded after it
     wrote = sorted(took for one in told for took in one["wrote"])
     return {
         "runs": len(told),
         "epochs_watched": len(delays),
-        "events_a_second": sum(one["events"] for one in told) / seconds,
-        "workers_late_s": max(one["late"] for one in told),
+        "offered_a_second": sum(one["events"] for one in told) / seconds,
+        "recorded_a_second": sum(one["events"] for one in told) / (seconds + late),
+        "workers_late_s": late,
         "writing_median_s": statistics.median(wrote),
         "writing_p95_s": wrote[int(0.95 * len(wrote))],
         "to_chart_median_s": statistics.median(delays),
