@@ -148,6 +148,9 @@ def main() -> None:
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
     django.setup()
+    from webapp.jobs.doorbell import hint_from_a_thread
+
+    hint_from_a_thread()  # as workers do
     play = Play()
     for line in sys.stdin:
         print(json.dumps(play.obey(*line.split())), flush=True)

@@ -29,7 +29,10 @@ def work(queue: str) -> int:
     from celery.signals import worker_shutting_down
 
     from webapp.celery import app
+    from webapp.jobs.doorbell import hint_from_a_thread
     from workers import presence, tasks
+
+    hint_from_a_thread()
 
     def leave(**_: Any) -> None:
         tasks.leaving.set()
@@ -53,7 +56,10 @@ def work(queue: str) -> int:
 def reap() -> int:
     """Look after lost jobs, and deliver webhooks, until SIGTERM."""
     _set_up()
+    from webapp.jobs.doorbell import hint_from_a_thread
     from workers import postman, presence, reaper
+
+    hint_from_a_thread()
 
     leaving = threading.Event()
 

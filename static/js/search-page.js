@@ -74,7 +74,7 @@ function sliceElement(place) {
 
 async function drawSlice(setting, place) {
   const element = sliceElement(place);
-  const axis = setting.is_choice ? { type: "category" } : setting.is_log ? { type: "log", exponentformat: "power", dtick: 1 } : { nticks: 5 };
+  const axis = setting.choices.length ? { type: "category", categoryorder: "array", categoryarray: setting.choices } : setting.is_log ? { type: "log", exponentformat: "power", dtick: 1 } : { nticks: 5 };
   await draw(element, () => dots(points.settings[place].values, false),
     () => ({ xaxis: { title: { text: escaped(setting.title) }, ...axis }, yaxis: figureAxis(), margin: { l: 56 } }));
   if (element.dataset.opens) return;
@@ -85,7 +85,7 @@ async function drawSlice(setting, place) {
 }
 
 async function refresh() {
-  for (const bar of document.querySelectorAll("#search-results [data-share]")) bar.style.width = `${bar.dataset.share}%`;
+  for (const bar of document.querySelectorAll("#search-head [data-share]")) bar.style.width = `${bar.dataset.share}%`;
   const answer = await fetch(section.dataset.points);
   if (!answer.ok) return;
   points = await answer.json();
@@ -104,7 +104,5 @@ async function refresh() {
   for (const [place, setting] of points.settings.entries()) await drawSlice(setting, place);
 }
 
-document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.target.id === "search-results" || document.getElementById("search-results") === event.detail.elt) refresh();
-});
+document.addEventListener("htmx:afterSettle", (event) => { if (event.target.id === "search-head") refresh(); });
 refresh();

@@ -342,6 +342,7 @@ def test_the_form_begins_one_search_and_its_page_sorts_and_steers(
     points = client.get(f"/searches/{search.pk}/points/").json()
     assert points["outcome"] == ["complete", "complete", "open", "open"]
     assert [setting["is_log"] for setting in points["settings"]] == [True, False, False]
+    assert points["settings"][2]["choices"] == ["yes", "no"]
     assert "test" not in points
     experiment = client.get(f"/experiments/{search.experiment_id}/").content.decode()
     assert f"/searches/{search.pk}/" in experiment

@@ -13,8 +13,10 @@ from channels.layers import get_channel_layer
 
 from webapp.celery import app
 from webapp.jobs.models import Job
+from webapp.jobs.teller import Teller
 
 log = logging.getLogger(__name__)
+_teller: Teller | None = None
 EVERYBODY = "jobs"  # the group that hears of every job's changes of state
 
 
@@ -31,23 +33,32 @@ def ring(queue: str) -> None:
 
 def hint(job: Job) -> None:
     """Tell the browsers that watch a job that there is something new. Carries no content."""
-    layer = get_channel_layer()
-    try:
-        send = async_to_sync(layer.group_send)
-        send(group_of(job.pk), {"type": "job.changed", "job": job.pk})
-        send(EVERYBODY, {"type": "job.changed", "job": job.pk})
-        if job.is_over:
-            send(group_of_owner(job.owner_id), {"type": "job.changed", "job": job.pk})
-    except Exception as error:
-        log.warning("no browser was told of job %s: %s", job.pk, error)
+    message = {"type": "job.changed", "job": job.pk}
+    _send(group_of(job.pk), message)
+    _send(EVERYBODY, message)
+    if job.is_over:
+        _send(group_of_owner(job.owner_id), message)
 
 
 def hint_lists() -> None:
     """Tell whoever looks at lists that something other than a job has changed."""
+    _send(EVERYBODY, {"type": "job.changed"})
+
+
+def hint_from_a_thread() -> None:
+    """From now on let a thread send this process's hints: for workers, which write many rows."""
+    global _teller  # noqa: PLW0603 - one for the process, as the channel layer is
+    _teller = _teller or Teller()
+
+
+def _send(group: str, message: dict[str, Any]) -> None:
+    if _teller is not None:
+        _teller.tell(group, message)
+        return
     try:
-        async_to_sync(get_channel_layer().group_send)(EVERYBODY, {"type": "job.changed"})
+        async_to_sync(get_channel_layer().group_send)(group, message)
     except Exception as error:
-        log.warning("no list was told of a change: %s", error)
+        log.warning("no browser in %s was told: %s", group, error)
 
 
 def group_of_owner(user_id: int) -> str:

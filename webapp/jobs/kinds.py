@@ -31,7 +31,8 @@ class Kind:
     subject: Callable[[Job], Owned]  # whose permissions and page the job has: a Run, a Dataset, a LabelBatch
     url: Callable[[Job], str]
     prepare: Callable[[Job], JobFile]  # called just before each start
-    on_event: Callable[[Job, Event], None]  # within the transaction that records it; must be idempotent
+    # Within the transaction that records it; must be idempotent. Progress is not among what it is given.
+    on_event: Callable[[Job, Event], None]
     # What people ordered of it since it began: all that holds at present, as its child is told.
     orders: Callable[[Job], list[dict[str, Any]]] = field(default=_no_orders)
     # Within the transaction that ends it, finished or stopped on such an order. True: there is more to do.

@@ -32,12 +32,8 @@ class TrialRow:
     value: float | None  # of the best epoch so far
     epochs: int  # ended
     params: tuple[Any, ...]  # in the order of the space
+    cells: tuple[tuple[str, bool], ...]  # the same in words, and whether it is a number
     is_best: bool
-
-    @property
-    def cells(self) -> list[tuple[float | str, str]]:
-        """What sorts, and what is read."""
-        return [(value, shown(value)) for value in self.params]
 
 
 @dataclass(frozen=True)
@@ -59,18 +55,7 @@ def rows(search: Search, user: User) -> list[TrialRow]:
     complete = {t.pk: t.run.best[search.objective] for t in trials if t.outcome == Outcome.COMPLETE}
     sign = 1 if search.is_maximised else -1
     best = max(complete, key=lambda pk: sign * complete[pk], default=None)  # the earlier of equals
-    return [
-        TrialRow(
-            trial=trial,
-            outcome=trial.outcome,
-            label=Outcome(trial.outcome).label,
-            value=trial.run.best.get(search.objective),
-            epochs=done[trial.number],
-            params=tuple(history.params_of(trial, dimensions).values()),
-            is_best=trial.pk == best,
-        )
-        for trial in trials
-    ]
+    return [_row(t, dimensions, done[t.number], is_best=t.pk == best) for t in trials]
 
 
 def sorted_rows(search: Search, found: Sequence[TrialRow], sort: str) -> list[TrialRow]:
@@ -137,10 +122,7 @@ def chart(search: Search, found: Sequence[TrialRow]) -> dict[str, Any]:
         "run": [row.trial.run_id for row in found],
         "outcome": [row.outcome for row in found],
         "value": [short(row.value) for row in found],
-        "settings": [
-            {**_described(d), "values": [_plain(row.params[place]) for row in found]}
-            for place, d in enumerate(dimensions)
-        ],
+        "settings": [_slice(d, [row.params[place] for row in found]) for place, d in enumerate(dimensions)],
         "importance": [
             {"title": d.title, "share": short(shares[d.name])} for d in dimensions if d.name in shares
         ],
@@ -148,12 +130,28 @@ def chart(search: Search, found: Sequence[TrialRow]) -> dict[str, Any]:
     }
 
 
-def _described(dimension: Dimension) -> dict[str, Any]:
-    return {"title": dimension.title, "is_log": dimension.log, "is_choice": dimension.kind == "choice"}
+def _row(trial: Trial, dimensions: Sequence[Dimension], epochs: int, *, is_best: bool) -> TrialRow:
+    params = history.params_of(trial, dimensions)
+    return TrialRow(
+        trial=trial,
+        outcome=trial.outcome,
+        label=Outcome(trial.outcome).label,
+        value=trial.run.best.get(trial.search.objective),
+        epochs=epochs,
+        params=tuple(params.values()),
+        cells=tuple((shown(params[d.name]), d.kind != "choice") for d in dimensions),
+        is_best=is_best,
+    )
 
 
-def _plain(value: Any) -> Any:
-    return shown(value) if isinstance(value, bool | str) else value
+def _slice(dimension: Dimension, values: Sequence[Any]) -> dict[str, Any]:
+    is_choice = dimension.kind == "choice"
+    return {
+        "title": dimension.title,
+        "is_log": dimension.log,
+        "choices": [shown(choice) for choice in dimension.choices],
+        "values": [shown(value) for value in values] if is_choice else list(values),
+    }
 
 
 def _column(key: str, title: str, is_number: bool, sort: str) -> Column:
