@@ -72,6 +72,22 @@ print(json.dumps([made, len(classes)]))
 """
 
 
+# Somebody else has answered for the three faces that come first.
+APART = """
+import uuid
+from webapp.accounts.models import User
+from webapp.labeling import keeping, standing
+from webapp.labeling.models import LabelBatch
+batch = LabelBatch.objects.get(pk={batch})
+standing.want_labels(batch, 2)
+batch.refresh_from_db()
+ben = User.objects.create_user("ben", role="editor")
+for index in range(3):
+    said = dict(key=str(uuid.uuid4()), index=index, verdict="label", label=4)
+    keeping.keep(batch, ben, [keeping.parse(said, len(batch.model.classes))])
+"""
+
+
 @pytest.fixture(scope="module")
 def drawn_batches(furnished: Furnished, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[int], int]:
     """The keys of four batches, the largest last, made at once since that is quicker; and their classes."""
@@ -246,3 +262,38 @@ def test_many_faces_are_selected_in_the_grid_and_set_and_taken_back_by_keys(
     signed_in.keyboard.press("z")
     signed_in.wait_for_function("() => !document.querySelector('.face-said')")
     assert kept(furnished, batch) == dict.fromkeys(range(1, 7), ("", None))
+
+
+def test_two_people_answer_apart_and_conflicts_are_decided_by_keyboard(
+    signed_in: Page, furnished: Furnished, drawn_batch: tuple[int, int]
+) -> None:
+    batch, _ = drawn_batch
+    furnished.product.query(APART.format(batch=batch))
+    open_review(signed_in, furnished, batch)
+    assert signed_in.locator("[data-review-answers]").count() == 0
+    signed_in.keyboard.press("m")  # the model's answer is out of sight, and cannot be agreed with
+    assert signed_in.locator("[data-share]").first.is_hidden()
+    face = current(signed_in)
+    signed_in.keyboard.press("Enter")
+    for key in ("5", "1", "u"):
+        face = answer(signed_in, key, face)
+    signed_in.keyboard.press("m")
+    signed_in.locator("[data-review-mine]", has_text="3").wait_for()
+    signed_in.locator("[data-review-conflicts]", has_text="2").wait_for()
+
+    signed_in.goto(f"{furnished.url}/labeling/{batch}/agreement/")
+    signed_in.get_by_role("link", name="Decide 2 conflicts").click()
+    said = signed_in.locator("[data-review-answers] b")
+    said.nth(1).wait_for()
+    assert said.all_inner_texts() == ["anger", "neutral"]
+    face = answer(signed_in, "5", current(signed_in))
+    assert said.all_inner_texts() == ["anger", "unsure"]
+    signed_in.keyboard.press("z")
+    assert current(signed_in) != face
+    answer(signed_in, "2", current(signed_in))
+    signed_in.keyboard.press("n")
+    signed_in.locator("[data-review-end]").wait_for()
+    rows = """SELECT verdict, corrected FROM labeling_prediction
+        WHERE batch_id = ? AND "index" < 3 ORDER BY "index" """
+    wanted = [("label", 4), ("label", 1), ("not_a_face", None)]
+    wait_until(lambda: furnished.product.rows(rows, batch) == wanted, 5, "what was decided holds")
