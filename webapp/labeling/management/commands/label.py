@@ -151,7 +151,7 @@ class Command(BaseCommand):
         if errors:
             self.stdout.write(f"  {errors:8,}  no face, or unreadable")
         rate = job.result.get("images_per_second")
-        self.stdout.write(f"{total:,} faces labelled" + (f", {rate:,.0f} images a second." if rate else "."))
+        self.stdout.write(f"{total:,} faces labelled" + (f", {rate:,.1f} images a second." if rate else "."))
 
 
 def _files(folder: Path) -> Iterator[Path]:
