@@ -153,7 +153,7 @@ def label(page: Page, photos: Path) -> str:
     page.locator("[data-upload-files-input]").set_input_files(photos)
     page.locator("button[data-needs-upload]:enabled").click(timeout=30_000)
     page.wait_for_url("**/labeling/*/")
-    page.locator("#batch-head [data-state=finished]").wait_for(timeout=180_000)
+    page.locator("#batch-head .state[data-state=finished]").wait_for(timeout=180_000)
     return page.url
 
 

@@ -90,6 +90,16 @@ def receive(upload: Upload, *, offset: int, length: int | None, body: Readable) 
     return end
 
 
+def take_in(user: User, path: Path, *, filename: str) -> Upload:
+    """Make a file of this machine an upload: it is moved, not copied. Raises UploadError as `create` does."""
+    size = path.stat().st_size
+    upload = create(user, filename=filename, size=size)
+    shutil.move(path, upload.path)
+    upload.path.chmod(0o600)
+    _note(upload, size)
+    return upload
+
+
 def settled(upload: Upload) -> int:
     """How much has arrived, once no request writes any more. Raises UploadError: 410, 423."""
     with _held(upload) as file:

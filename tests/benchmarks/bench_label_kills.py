@@ -1,0 +1,146 @@
+"""kill -9 of worker and child, again and again, while faces are looked for: no row lost, none doubled.
+
+    python -m tests.benchmarks.bench_label_kills --model FOLDER --faces ferplus.zip [--photos 120]
+
+Group photos tiled of known faces are labelled by a fresh product, first undisturbed, then with kills, worker
+and child in turn, each once a few more photos are done. Says whether the two CSVs are equal to the byte, how
+many rows there are, and whether the pictures that are kept (faces.pack, photos.pack) are equal too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import os
+import signal
+import tempfile
+import time
+import zipfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+from PIL import Image
+
+from tests.benchmarks.bench_labelling import KEEP_MODEL
+from tests.product import Product, start_product, wait_until
+
+TILE, ACROSS, FACES = 120, 3, 6
+KEPT = ("predictions.csv", "faces.pack", "photos.pack")
+STATE = "SELECT state, done, total, attempt, losses, reason FROM jobs_job WHERE id = ?"
+
+
+def write_photos(faces: Path, folder: Path, count: int) -> None:
+    """Photos of FACES test faces each."""
+    folder.mkdir()
+    with zipfile.ZipFile(faces) as archive:
+        names = [name for name in archive.namelist() if name.startswith("FER2013Test/")]
+        names = [name for name in names if name.endswith(".png")]
+        for i in range(count):
+            photo = Image.new("RGB", (ACROSS * 2 * TILE, FACES // ACROSS * 2 * TILE), (110, 110, 110))
+            for k in range(FACES):
+                data = archive.read(names[(i * FACES + k) % len(names)])
+                face = Image.open(io.BytesIO(data)).convert("RGB").resize((TILE, TILE))
+                photo.paste(face, (2 * TILE * (k % ACROSS) + 60, 2 * TILE * (k // ACROSS) + 60))
+            photo.save(folder / f"{i:04}.jpg", quality=90)
+
+
+def begin(product: Product, photos: Path, name: str) -> int:
+    """Queue the labelling of the photos; answers its job."""
+    arguments = (str(photos), "--model", "Bench", "--find-faces", "--name", name, "--no-wait")
+    product.manage("label", *arguments)
+    [(job,)] = product.rows("SELECT job_id FROM labeling_labelbatch WHERE name = ?", name)
+    return int(job)
+
+
+def state(product: Product, job: int) -> tuple[Any, ...]:
+    """Of a job: state, done, total, attempt, losses, reason."""
+    [row] = product.rows(STATE, job)
+    assert row[0] != "failed", row
+    return row
+
+
+def has_reached(product: Product, job: int, done: int) -> bool:
+    """Whether so many photos are done, or the job is over."""
+    now = state(product, job)
+    return bool(now[0] == "finished" or (now[0] == "running" and now[1] >= done))
+
+
+def kill(product: Product, job: int, victim: str) -> bool:
+    """SIGKILL, where there is somebody to be killed."""
+    worker = psutil.Process(product.processes()["cpu"])
+    if victim == "worker":
+        os.kill(worker.pid, signal.SIGKILL)
+        return True
+    for child in worker.children():
+        if f"/jobs/{job}" in " ".join(child.cmdline()):
+            os.kill(child.pid, signal.SIGKILL)
+            return True
+    return False
+
+
+def disturb(product: Product, job: int, kills: int, photos: int) -> int:
+    """Kill worker and child in turn while the job goes on; answers how often."""
+    done = 0
+    for number in range(kills):
+        enough = (number + 1) * photos // (kills + 2)
+        wait_until(partial(has_reached, product, job, enough), 180, f"{enough} photos")
+        if state(product, job)[0] == "finished":
+            break
+        done += kill(product, job, ("worker", "child")[number % 2])
+        time.sleep(0.5)
+    return done
+
+
+def digests(product: Product, job: int) -> dict[str, str]:
+    """What a job left, by its content."""
+    folder = product.data_dir / "jobs" / str(job)
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in KEPT}
+
+
+def rows_of(product: Product, job: int) -> list[tuple[Any, ...]]:
+    """Rows in the database, in the order of faces."""
+    sql = (
+        'SELECT p."index", p.file, p.box, p.face, p.detection, p.probabilities, p.error, p.photo '
+        "FROM labeling_prediction p JOIN labeling_labelbatch b ON b.id = p.batch_id "
+        'WHERE b.job_id = ? ORDER BY p."index"'
+    )
+    return product.rows(sql, job)
+
+
+def main() -> None:
+    """Run both, and print what differs."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--faces", type=Path, required=True, help="ferplus.zip")
+    parser.add_argument("--photos", type=int, default=120)
+    parser.add_argument("--kills", type=int, default=10)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        photos = Path(place) / "photos"
+        write_photos(given.faces, photos, given.photos)
+        product = start_product(Path(place) / "data")
+        try:
+            product.query(KEEP_MODEL.format(folder=str(given.model.absolute())))
+            jobs, kills = [], 0
+            for name, count in (("undisturbed", 0), ("killed", given.kills)):
+                job = begin(product, photos, name)
+                kills += disturb(product, job, count, given.photos)
+                wait_until(partial(has_reached, product, job, 10**9), 600, f"{name} at its end")
+                jobs.append(job)
+            attempts = state(product, jobs[1])[3]
+            same = {"rows": rows_of(product, jobs[0]) == rows_of(product, jobs[1])}
+            same |= {k: digests(product, jobs[0])[k] == digests(product, jobs[1])[k] for k in KEPT}
+            print(f"kill -9          {kills} times, worker and child in turn; {attempts} attempts")
+            for name, job in zip(("undisturbed", "killed"), jobs, strict=True):
+                rows = rows_of(product, job)
+                print(f"{name:16} {len(rows)} rows, {len({row[0] for row in rows})} of them different faces")
+            print("equal            " + ", ".join(f"{name}: {is_same}" for name, is_same in same.items()))
+        finally:
+            product.stop()
+
+
+if __name__ == "__main__":
+    main()
