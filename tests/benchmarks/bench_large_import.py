@@ -77,13 +77,11 @@ def main() -> None:
         shutil.rmtree(out, ignore_errors=True)
         seconds, busy, memory = imported(source, out)
         load = os.getloadavg()[0]
-        print(
-            f"{size:>9,} pictures {seconds:>7.1f} s {busy:>7.1f} s of processor {memory:>5} MB  load {load:.1f}"
-        )
+        figures = f"{seconds:.1f} s, {busy:.1f} s of processor, {memory} MB, load {load:.1f}"
+        print(f"{size:>9,} pictures {figures}", flush=True)
         if before is not None:
-            print(
-                f"          {size / before[0]:.2f} times the pictures, {busy / before[1]:.2f} times the processor time"
-            )
+            more, longer = size / before[0], busy / before[1]
+            print(f"          {more:.2f} times the pictures, {longer:.2f} times the processor time")
         before = size, busy
 
 
