@@ -196,6 +196,8 @@ UPLOAD_QUOTA_BYTES = env.int(
 )  # a user's unfinished and unread uploads together
 UPLOAD_KEEP_DAYS = env.float("UPLOAD_KEEP_DAYS", 7.0)  # after the last byte, before an abandoned one is swept
 DISK_RESERVE_BYTES = env.int("DISK_RESERVE_BYTES", 2**30)  # an upload never takes the last of the disk
+# Folders of the server whose content administrators may import without sending it; none by default.
+IMPORT_ROOTS = [Path(root) for root in env.list("IMPORT_ROOTS", default=[])]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20  # of ordinary forms
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 

@@ -104,7 +104,7 @@ def test_every_page_of_the_frame_is_served_and_nothing_without_a_sign_in(visitor
 def test_static_files_carry_hashes_and_are_kept_for_ever(visitor: Visitor) -> None:
     path = visitor.find(r'href="(/static/css/[^"]+\.css)"', "/")
     assert re.search(r"\.[0-9a-f]{12}\.css$", path)
-    with visitor._ask("GET", path) as answer:
+    with visitor.ask("GET", path) as answer:
         assert "immutable" in answer.headers["Cache-Control"]
 
 

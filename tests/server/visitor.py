@@ -29,26 +29,26 @@ class Visitor:
 
     def get(self, path: str) -> str:
         """A page's text."""
-        with self._ask("GET", path) as answer:
+        with self.ask("GET", path) as answer:
             return answer.read().decode()
 
     def post(self, path: str, fields: Mapping[str, object]) -> str:
         """Send a form; returns the path it led to."""
         body = urllib.parse.urlencode({name: str(value) for name, value in fields.items()}).encode()
-        with self._ask("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded"}) as answer:
+        with self.ask("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded"}) as answer:
             return urllib.parse.urlsplit(answer.url).path
 
     def upload(self, file: Path) -> str:
         """Send a file by the tus protocol; returns the upload's id."""
         name = base64.b64encode(file.name.encode()).decode()
         begin = TUS | {"Upload-Length": str(file.stat().st_size), "Upload-Metadata": f"filename {name}"}
-        with self._ask("POST", "/uploads/", b"", begin) as answer:
+        with self.ask("POST", "/uploads/", b"", begin) as answer:
             location = urllib.parse.urlsplit(answer.headers["Location"]).path
         offset = 0
         with file.open("rb") as source:
             while chunk := source.read(CHUNK):
                 piece = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": str(offset)}
-                with self._ask("PATCH", location, chunk, TUS | piece) as answer:
+                with self.ask("PATCH", location, chunk, TUS | piece) as answer:
                     offset = int(answer.headers["Upload-Offset"])
         return location.rstrip("/").rpartition("/")[2]
 
@@ -59,9 +59,10 @@ class Visitor:
         assert found is not None, f"{pattern!r} is not on {path}:\n{page[:3000]}"
         return found.group(1)
 
-    def _ask(
+    def ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> HTTPResponse:
+        """One request with the cookies and their token."""
         request = urllib.request.Request(self.url + path, body, dict(headers or {}), method=method)
         request.add_header("X-CSRFToken", self.cookie("mmfrm_csrf"))
         answer: HTTPResponse = self._opener.open(request, timeout=30)

@@ -107,6 +107,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     # data sets
     "datasets:index": (get(SIGNED_IN),),
     "datasets:new": (get(EDITORS), post(EDITORS, 422)),
+    "datasets:import_path": (post(ADMINISTRATORS, 422),),
     "datasets:try_drawn": (post(EDITORS),),
     "datasets:dataset": (get(SEES, pk="dataset"),),
     "datasets:edit": (get(CHANGES, pk="dataset"), post(CHANGES, 422, pk="dataset")),

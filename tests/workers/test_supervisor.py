@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +23,13 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from tests.product import Product, environment, free_port, launch, start_product, wait_until
-from tests.server.visitor import Visitor
+from tests.server.visitor import TUS, Visitor
 from workers.checks import make_data_dir
 from workers.served import is_healthy
 from workers.service import LONGEST_PAUSE, Recipe, Service
 
+TUS_NAME = base64.b64encode(b"faces.zip").decode()
+OPEN: list[socket.socket] = []
 pytestmark = [pytest.mark.xdist_group("product"), pytest.mark.slow]
 
 
@@ -134,11 +140,51 @@ def test_the_server_mode_is_not_started_by_the_embedded_command(tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["web", "broker", "reaper", "cpu"])
 def test_a_killed_service_comes_back(product: Product, name: str) -> None:
+    kill_and_await(product, name)
+    wait_until(lambda: f"{name} ended (killed by SIGKILL" in product.output, 5, "a line that says so")
+
+
+def kill_and_await(product: Product, name: str) -> None:
+    """Kill a service; go on once another one is there and pages are served."""
     before = product.processes()[name]
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: product.processes().get(name, before) != before, 15, f"another {name}")
     wait_until(lambda: is_healthy(product.url), 15, "pages again")
-    wait_until(lambda: f"{name} ended (killed by SIGKILL" in product.output, 5, "a line that says so")
+
+
+def test_an_upload_arrives_whole_though_the_web_process_is_killed_in_the_middle(product: Product) -> None:
+    data = random.Random(5).randbytes(6_000_000)
+    visitor = Visitor(product.url)
+    visitor.get(product.new_link().removeprefix(product.url))
+    begin = TUS | {"Upload-Length": str(len(data)), "Upload-Metadata": f"filename {TUS_NAME}"}
+    with visitor.ask("POST", "/uploads/", b"", begin) as answer:
+        location = urllib.parse.urlsplit(answer.headers["Location"]).path
+    stored = product.data_dir / "uploads" / location.rpartition("/")[2].replace("-", "")
+    offsets = [0]
+    for share in (0.3, 0.7):
+        send_a_part(visitor, location, offsets[-1], data, upto=int(share * len(data)))
+        wait_until(lambda: stored.stat().st_size > offsets[-1], 10, "bytes")
+        kill_and_await(product, "web")
+        with visitor.ask("HEAD", location, None, TUS) as answer:
+            offsets.append(int(answer.headers["Upload-Offset"]))
+    assert 0 < offsets[1] < offsets[2] < len(data)
+    piece = TUS | {"Content-Type": "application/offset+octet-stream", "Upload-Offset": str(offsets[-1])}
+    visitor.ask("PATCH", location, data[offsets[-1] :], piece).close()
+    assert hashlib.sha256(stored.read_bytes()).digest() == hashlib.sha256(data).digest()
+
+
+def send_a_part(visitor: Visitor, location: str, offset: int, data: bytes, *, upto: int) -> None:
+    """A PATCH that announces all the rest and sends bytes as far as `upto`; its connection stays open."""
+    host, _, port = visitor.url.removeprefix("http://").partition(":")
+    connection = socket.create_connection((host, int(port)))
+    cookies = "; ".join(f"{name}={visitor.cookie(name)}" for name in ("mmfrm_session", "mmfrm_csrf"))
+    lines = [
+        f"PATCH {location} HTTP/1.1", f"Host: {host}:{port}", "Tus-Resumable: 1.0.0", f"Cookie: {cookies}",
+        f"X-CSRFToken: {visitor.cookie('mmfrm_csrf')}", f"Upload-Offset: {offset}",
+        "Content-Type: application/offset+octet-stream", f"Content-Length: {len(data) - offset}", "", "",
+    ]  # fmt: skip
+    connection.sendall("\r\n".join(lines).encode() + data[offset:upto])
+    OPEN.append(connection)  # a connection that is collected would be a cut one
 
 
 def test_jobs_are_done_after_all_of_that(product: Product) -> None:

@@ -58,6 +58,19 @@ class ImportForm(forms.Form):
         return data
 
 
+class PathForm(forms.Form):
+    """One data set from what lies on the server already."""
+
+    path = forms.CharField(
+        max_length=4000, label="Path on the server", error_messages={"required": "Give a path."}
+    )
+    name = forms.CharField(max_length=200, required=False, help_text="Empty: called like the file or folder.")
+    layout = forms.ChoiceField(choices=LAYOUTS, initial="auto")
+    private = forms.BooleanField(
+        required=False, label="Private", help_text="Only you and administrators see it."
+    )
+
+
 class RetryForm(forms.Form):
     """How to read a source that was not understood."""
 

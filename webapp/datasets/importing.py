@@ -12,7 +12,7 @@ from mmfrm.config import presets
 from mmfrm.events import Event, Finished
 from mmfrm.jobs import DrawJob, ImportJob
 from mmfrm.jobs import Job as JobFile
-from webapp.datasets import loading
+from webapp.datasets import loading, server_paths
 from webapp.datasets.models import Dataset, DatasetImport
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
@@ -39,15 +39,19 @@ def url(job: Job) -> str:
 
 
 def prepare_import(job: Job) -> JobFile:
-    """Read the upload into the version's folder. Raises RefusedError where the upload is gone."""
+    """Read the source into the version's folder. Raises RefusedError where it is gone, or not allowed now."""
     row = _import_of(job)
-    if row.upload is None:
+    if path := row.options.get("path"):
+        source, filename = server_paths.allowed(path), ""
+    elif row.upload is not None:
+        source, filename = row.upload.path, row.upload.filename
+    else:
         raise RefusedError("The uploaded file is no longer here. Upload it again.")
     return ImportJob(
-        source=str(row.upload.path),
+        source=str(source),
         out=str(row.version.folder),
         name=row.version.dataset.name,
-        filename=row.upload.filename,
+        filename=filename,
         layout=row.options.get("layout", "auto"),
     )
 

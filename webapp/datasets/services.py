@@ -36,7 +36,7 @@ def import_uploads(
     made = []
     for upload in [uploads.claim(user, pk) for pk in upload_ids]:
         dataset = Dataset.objects.create(owner=user, private=private, name=name or name_of(upload))
-        _first_version(dataset, kind="import", note="Imported", upload=upload, options={"layout": layout})
+        first_version(dataset, kind="import", note="Imported", upload=upload, options={"layout": layout})
         made.append(dataset)
     return made
 
@@ -51,7 +51,7 @@ def draw(user: User, *, count: int = DRAWN_FACES, seed: int = 0, then_quick_look
         is_drawn=True,
     )
     options = {"count": count, "seed": seed, "then_quick_look": then_quick_look}
-    _first_version(dataset, kind="draw", note="Drawn", upload=None, options=options)
+    first_version(dataset, kind="draw", note="Drawn", upload=None, options=options)
     return dataset
 
 
@@ -127,9 +127,10 @@ def sweep() -> int:
     return len(orphans)
 
 
-def _first_version(
+def first_version(
     dataset: Dataset, *, kind: str, note: str, upload: Upload | None, options: Mapping[str, object]
 ) -> None:
+    """The version that a job fills, and that job, queued. Within the transaction that makes the data set."""
     version = DatasetVersion.objects.create(dataset=dataset, number=1, made_by=dataset.owner, note=note)
     job = jobs.create(kind=kind, queue=Job.Queue.CPU, owner=dataset.owner, title=_title(dataset))
     DatasetImport.objects.create(job=job, version=version, upload=upload, options=options)

@@ -8,6 +8,7 @@ app_name = "datasets"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.index, name="index"),
     path("new", views.new, name="new"),
+    path("from-server", views.import_path, name="import_path"),
     path("drawn", views.try_drawn, name="try_drawn"),
     path("<int:pk>/", views.dataset, name="dataset"),
     path("<int:pk>/edit", views.edit, name="edit"),

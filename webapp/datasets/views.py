@@ -15,10 +15,10 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from mmfrm.spreadsheet import safe_cell
-from webapp.accounts.permissions import get_editable, may_create, may_edit, require
+from webapp.accounts.permissions import get_editable, may_administer, may_create, may_edit, require
 from webapp.accounts.request import user_of
-from webapp.datasets import browsing, exporting, report, revising, selectors, services
-from webapp.datasets.forms import EditForm, ImportForm, RetryForm
+from webapp.datasets import browsing, exporting, report, revising, selectors, server_paths, services
+from webapp.datasets.forms import EditForm, ImportForm, PathForm, RetryForm
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.errors import RefusedError
 from webapp.jobs.selectors import why_waiting
@@ -61,7 +61,32 @@ def new(request: HttpRequest) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             return redirect("datasets:dataset", made[0].pk) if len(made) == 1 else redirect("datasets:index")
-    return render(request, "datasets/new.html", {"form": form}, status=422 if form.errors else 200)
+    return _new_page(request, form, PathForm(prefix="server"))
+
+
+@require_POST
+def import_path(request: HttpRequest) -> HttpResponse:
+    """Import what lies on the server already; for administrators, below the roots that the settings name."""
+    require(may_administer(request.user), "Only administrators import from the server's own folders.")
+    form = PathForm(request.POST, prefix="server")
+    if form.is_valid():
+        try:
+            made = server_paths.import_path(user_of(request), **form.cleaned_data)
+        except RefusedError as error:
+            form.add_error("path", str(error))
+        else:
+            return redirect("datasets:dataset", made.pk)
+    return _new_page(request, ImportForm(), form)
+
+
+def _new_page(request: HttpRequest, form: ImportForm, path_form: PathForm) -> HttpResponse:
+    context = {
+        "form": form,
+        "path_form": path_form,
+        "roots": server_paths.roots() if may_administer(request.user) else [],
+    }
+    status = 422 if form.errors or path_form.errors else 200
+    return render(request, "datasets/new.html", context, status=status)
 
 
 @require_POST
