@@ -22,7 +22,7 @@ from tests.webapp.test_dataset_versions import address
 from tests.webapp.test_datasets import imported
 from tests.webapp.work import do_next
 from webapp.accounts.models import User
-from webapp.datasets import ordering
+from webapp.datasets import ordering, revising
 from webapp.datasets.models import DatasetVersion
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
@@ -132,6 +132,16 @@ def test_faces_are_sorted_filtered_and_stepped_through_in_that_order(
     assert (none.context["before"], none.context["after"]) == (None, None), (
         "no loss: in no place of the order"
     )
+
+
+def test_all_that_an_order_shows_are_changed_and_no_more(
+    editor: User, client_of: Clients, version: DatasetVersion
+) -> None:
+    scored(editor, version, model_of(editor))
+    change = address("edit_faces", version, "?sort=loss&split=train")
+    answer = client_of(editor).post(change, {"action": "exclude", "all": "1"}, headers={"HX-Request": "true"})
+    assert "happiness 93%, " in answer.content.decode(), "the grid comes back in its order"
+    assert revising.pending(version, editor).excluded == set(range(4, 10)), "the model knows no anger"
 
 
 def test_a_private_model_is_seen_by_its_owner_alone_and_nobody_else_can_ask_it(
