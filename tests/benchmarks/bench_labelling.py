@@ -91,7 +91,7 @@ def timed(command: list[str], **more: Any) -> float:
 def alone(model: Path, source: Path, out: Path) -> float:
     """`python -m mmfrm predict`."""
     command = [sys.executable, "-m", "mmfrm", "predict", str(source), "--model", str(model)]
-    return timed([*command, "--out", str(out), "--events", "json"])
+    return timed([*command, "--out", str(out)])
 
 
 def through_product(product: Product, source: Path, table: Path) -> float:

@@ -12,14 +12,18 @@ import pytest
 from django.core.management import CommandError, call_command
 from PIL import Image
 
-from tests.mmfrm.models import CLASSES, tiny_model
+from mmfrm.checkpoint import save_model
+from mmfrm.nn import build_network
+from tests.mmfrm.training import smallest
 from tests.webapp.work import do_next
 from webapp.accounts.models import User
 from webapp.jobs.models import Job
+from webapp.labeling.management.commands import label
 from webapp.labeling.models import LabelBatch
 from webapp.registry.models import Model
 from webapp.uploads.models import Upload
 
+CLASSES = ("neutral", "happiness", "surprise")
 pytestmark = pytest.mark.django_db
 
 
@@ -42,7 +46,8 @@ def photos(tmp_path: Path, settings: Any) -> Path:
 def keep_model(owner: User, name: str) -> Model:
     model = Model.objects.create(owner=owner, name=name, classes=list(CLASSES))
     model.folder.parent.mkdir(parents=True, exist_ok=True)
-    tiny_model(model.folder)
+    config = smallest().network
+    save_model(model.folder, build_network(config, len(CLASSES)), classes=CLASSES, config=config, card={})
     return model
 
 
@@ -59,7 +64,7 @@ def test_a_folder_becomes_a_batch_and_a_csv(
         called(photos)
     keep_model(administrator, "Starter")
     looked: list[Job] = []
-    monkeypatch.setattr("time.sleep", lambda seconds: looked.append(do_next()))
+    monkeypatch.setattr(f"{label.__name__}.sleep", lambda seconds: looked.append(do_next()))
     table = tmp_path / "labels.csv"
     said = called(photos, "--csv", table)
     assert len(looked) == 1

@@ -150,7 +150,7 @@ def test_the_pages_show_what_was_said_and_filter_by_it(
     url = reverse("labeling:faces", args=[batch.pk])
 
     def shown(query: str) -> list[int]:
-        return [item["row"].index for item in client.get(f"{url}?{query}").context["shown"]]
+        return [item.row.index for item in client.get(f"{url}?{query}").context["shown"]]
 
     assert shown("review=reviewed") == [0, 1, 2]
     assert shown("review=changed") == [1]

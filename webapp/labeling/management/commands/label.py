@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-import time
 import zipfile
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from django.conf import settings
@@ -139,7 +139,7 @@ class Command(BaseCommand):
                 if at_terminal:
                     self.stdout.write("")
                 return job
-            time.sleep(LOOK_SECONDS)
+            sleep(LOOK_SECONDS)
 
     def _tell(self, batch: LabelBatch, job: Job) -> None:
         if job.state != Job.State.FINISHED:
