@@ -92,7 +92,7 @@ def main() -> None:
     detector = FaceDetector(60)
     photos = [in_photo(face) for face in faces]
     found = [(f, photo, nearest(detector.find(photo))) for f, photo in zip(faces, photos, strict=True)]
-    kept = [(*row, label) for row, label in zip(found, labels, strict=True) if row[2] is not None]
+    kept = [(f, p, points, k) for (f, p, points), k in zip(found, labels, strict=True) if points is not None]
     truth = np.array([label for *_, label in kept])
     apart = np.median([np.hypot(*(points[1] - points[0])) * 112 / SIDE for _, _, points, _ in kept])
     of = np.hypot(*(TEMPLATE[1] - TEMPLATE[0]))

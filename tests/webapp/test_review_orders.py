@@ -62,7 +62,7 @@ def test_a_second_model_labels_the_stored_faces_and_orders_them_by_disagreement(
             i: bytes([i]) for i in range(30)
         }
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "file": "000000004.png",
             "probabilities": [0.0, 0.0, 1.0, 0.0],
