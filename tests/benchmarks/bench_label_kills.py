@@ -15,8 +15,8 @@ import io
 import os
 import signal
 import tempfile
-import time
 import zipfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,14 +69,12 @@ def has_reached(product: Product, job: int, done: int) -> bool:
 
 
 def kill(product: Product, job: int, victim: str) -> bool:
-    """SIGKILL, where there is somebody to be killed."""
-    worker = psutil.Process(product.processes()["cpu"])
-    if victim == "worker":
-        os.kill(worker.pid, signal.SIGKILL)
-        return True
-    for child in worker.children():
-        if f"/jobs/{job}" in " ".join(child.cmdline()):
-            os.kill(child.pid, signal.SIGKILL)
+    """SIGKILL, where there is somebody to be killed: a worker that was just killed is not yet followed."""
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):
+        worker = psutil.Process(product.processes()["cpu"])
+        children = [c for c in worker.children() if f"/jobs/{job}" in " ".join(c.cmdline())]
+        for process in [worker] if victim == "worker" else children:
+            os.kill(process.pid, signal.SIGKILL)
             return True
     return False
 
@@ -89,8 +87,9 @@ def disturb(product: Product, job: int, kills: int, photos: int) -> int:
         wait_until(partial(has_reached, product, job, enough), 180, f"{enough} photos")
         if state(product, job)[0] == "finished":
             break
-        done += kill(product, job, ("worker", "child")[number % 2])
-        time.sleep(0.5)
+        victim = ("worker", "child")[number % 2]
+        wait_until(partial(kill, product, job, victim), 60, f"a {victim} to kill")
+        done += 1
     return done
 
 
