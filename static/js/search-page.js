@@ -65,7 +65,7 @@ function sliceElement(place) {
   if (!figure) {
     figure = document.createElement("div");
     figure.className = "chart";
-    figure.setAttribute("role", "img");
+    figure.setAttribute("role", "figure");
     figure.setAttribute("aria-label", `${points.figure} by ${points.settings[place].title}`);
     slices.append(figure);
   }

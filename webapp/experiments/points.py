@@ -88,7 +88,7 @@ def hardware_columns(run: Run) -> Columns:
         gpus = payload.get("gpus") or []
         uses = [gpu["use"] for gpu in gpus if gpu["use"] is not None]
         memory = [gpu["memory_bytes"] for gpu in gpus if gpu["memory_bytes"] is not None]
-        row = payload | {"at": round(at.timestamp(), 1)}
+        row = payload | {"at": round(at.timestamp(), 3)}
         row |= {"gpu": sum(uses) / len(uses) if uses else None, "gpu_memory": sum(memory) if memory else None}
         for name in HARDWARE:
             columns[name].append(row.get(name))
