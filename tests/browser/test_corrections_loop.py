@@ -125,6 +125,7 @@ def wait_for(furnished: Furnished, sql: str, *values: object, patience: float = 
     wait_until(lambda: furnished.product.rows(sql, *values) == [(1,)], patience, sql)
 
 
+@pytest.mark.timeout(1200)  # it trains, on whatever else the machine leaves
 def test_corrections_come_back_as_a_better_model(
     signed_in: Page, furnished: Furnished, sources: tuple[Path, Path]
 ) -> None:

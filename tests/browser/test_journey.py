@@ -47,6 +47,7 @@ def photos(faces_zip: Path, tmp_path: Path) -> list[Path]:
     return [*paths, broken]
 
 
+@pytest.mark.timeout(1200)  # it trains, on whatever else the machine leaves
 def test_from_a_sign_in_link_to_labels_in_a_csv(
     page: Page, running_product: Product, faces_zip: Path, photos: list[Path]
 ) -> None:
