@@ -99,7 +99,7 @@ def test_readings_of_the_machine_keep_their_moment_and_are_no_lines_of_the_log(
     moments = (
         JobEvent.objects.filter(job=run.job_id, kind="hardware").order_by("seq").values_list("at", flat=True)
     )
-    assert columns["at"] == [round(at.timestamp(), 1) for at in moments]
+    assert columns["at"] == [round(at.timestamp(), 3) for at in moments]
     assert columns["gpu_memory"] == [12e9, 12e9]
     assert columns["gpu"][0] == pytest.approx(0.9)
     assert b"hardware" not in client.get(reverse("jobs:log", args=[run.job_id])).content
