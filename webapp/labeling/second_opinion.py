@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +18,7 @@ from webapp.labeling import selectors
 from webapp.labeling.disagreement import by_meaning, divergence
 from webapp.labeling.models import LabelBatch, Opinion, Prediction, SecondOpinion
 from webapp.registry.models import Model
+from webapp.zips import written_whole
 
 KIND = "second_opinion"
 
@@ -54,19 +54,14 @@ def prepare(job: Job) -> PredictJob:
         model=str(second.model.folder),
         source=str(source),
         flip_average=bool(second.batch.options.get("flip_average")),
-        temperature=float(second.model.card.get("temperature", 1.0)),
     )
 
 
 def _write(batch: LabelBatch, path: Path) -> None:
-    part = path.with_suffix(".part")
-    with part.open("wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    with written_whole(path) as archive:
         for row in selectors.in_pieces(batch, batch.predictions.filter(offset__isnull=False)):
-            data = packs.read(batch.folder / "faces.pack", row.offset or 0, row.length or 0)
+            data = selectors.pixels_of(batch, row)
             archive.writestr(zipfile.ZipInfo(f"{row.index:09}{packs.ending(data)}"), data)
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
-    part.replace(path)
 
 
 def on_event(job: Job, event: Event) -> None:

@@ -77,12 +77,7 @@ def url(job: Job) -> str:
 def prepare(job: Job) -> PredictJob:
     """Label the faces of the version as any photos that are aligned."""
     scoring = Scoring.objects.select_related("version__dataset", "model").get(job=job)
-    model = scoring.model
-    return PredictJob(
-        source=str(scoring.version.folder),
-        model=str(model.folder),
-        temperature=float(model.card.get("temperature", 1.0)),
-    )
+    return PredictJob(source=str(scoring.version.folder), model=str(scoring.model.folder))
 
 
 def on_event(job: Job, event: Event) -> None:
