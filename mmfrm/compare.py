@@ -7,17 +7,17 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mmfrm.checkpoint import Model, load_model
-from mmfrm.classes import default_mapping
+from mmfrm.classes import mapping_indices
 from mmfrm.config import DataConfig, RuntimeConfig
 from mmfrm.control import Control
 from mmfrm.data import open_faces
+from mmfrm.data.native import write_whole
 from mmfrm.evaluate import View, answer, mapped
 from mmfrm.events import Event, Finished, Progress, Started, Stopped
 from mmfrm.failures import JobError
@@ -42,7 +42,7 @@ def compare(folder: Path, job: CompareJob, control: Control) -> Iterator[Event]:
     if job.split not in faces.splits:
         raise ConfigError("split", f"the data set has no {job.split}; it has {', '.join(faces.splits)}")
     classes = models[1].classes
-    view = mapped(faces.splits[job.split], _indices(faces.classes, classes), len(classes))
+    view = mapped(faces.splits[job.split], mapping_indices(faces.classes, classes), len(classes))
     if not len(view):
         text = f"No image is left: the data set ({', '.join(faces.classes)}) and the model share no class."
         raise JobError(text, resumable=False)
@@ -63,7 +63,7 @@ def compare(folder: Path, job: CompareJob, control: Control) -> Iterator[Event]:
         **figures, "split": job.split, "label_rule": job.label_rule, "job": asdict(job), **facts,
         "classes_before": list(models[0].classes),
     }  # fmt: skip
-    _write(folder / "comparison.json", content)
+    write_whole(folder / "comparison.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
     yield Finished(result={"comparison": "comparison.json", "count": figures["count"]})
 
 
@@ -99,19 +99,7 @@ def _answers(
     return np.concatenate(parts)
 
 
-def _indices(source: Sequence[str], target: Sequence[str]) -> list[int | None]:
-    """For each source class its place in `target`; None where the target has no such expression."""
-    names = default_mapping(source, target)
-    return [target.index(names[name]) if names[name] else None for name in source]
-
-
 def _translated(given: NDArray[np.int64], source: Sequence[str], target: Sequence[str]) -> NDArray[np.int64]:
     """Answers in another vocabulary; len(target) where it has no such class."""
-    table = [len(target) if i is None else i for i in _indices(source, target)]
+    table = [len(target) if i is None else i for i in mapping_indices(source, target)]
     return np.array(table, np.int64)[given]
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    part.replace(path)

@@ -20,6 +20,7 @@ from mmfrm.classes import mapping_indices
 from mmfrm.config import DataConfig, LossConfig, RuntimeConfig
 from mmfrm.control import Control
 from mmfrm.data import Faces, FaceSplit, open_faces
+from mmfrm.data.native import write_whole
 from mmfrm.ddp import Group
 from mmfrm.events import Evaluated, Event, Finished, Progress, Started, Stopped
 from mmfrm.failures import JobError
@@ -196,6 +197,4 @@ def _write_figures(folder: Path, job: EvaluateJob, faces: Faces, evaluated: Eval
         "data_classes": list(faces.classes),
         "data_fingerprint": faces.fingerprint,
     }
-    part = folder / "figures.json.part"
-    part.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    part.replace(folder / "figures.json")
+    write_whole(folder / "figures.json", json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -1,9 +1,12 @@
-"""Zips that are made while they are sent: nothing is written to disk, no more than a piece is held."""
+"""Zips: made while they are sent, holding no more than a piece, or written to disk whole or not at all."""
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 PIECE = 2**18
 
@@ -40,3 +43,15 @@ def zip_stream(files: Iterable[tuple[str, bytes | str]], piece: int = PIECE) -> 
             if sink.size >= piece:
                 yield sink.take()
     yield sink.take()
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip to fill, which is at `path` only once it is complete and on the disk. Nothing is compressed."""
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            yield archive
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

@@ -18,12 +18,6 @@ TEMPLATE: Floats = np.array(
 )
 
 
-def scaled(scale: float) -> Floats:
-    """The template with the face `scale` times as large about the middle of the crop."""
-    middle = SIDE / 2
-    return middle + scale * (TEMPLATE - middle)
-
-
 def similarity(source: Floats, target: Floats) -> Floats:
     """The (2, 3) matrix of turn, scale and shift that takes points (n, 2) to others with least squares.
 

@@ -19,15 +19,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mmfrm.checkpoint import load_model
-from mmfrm.faces.align import TEMPLATE, aligned, scaled
+from mmfrm.faces.align import TEMPLATE, aligned
 from mmfrm.faces.detector import FaceDetector
 from mmfrm.images import Pixels, decode
 from mmfrm.labels import class_columns, label_votes
 
 SCALES = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
 SIDE, BORDER = 192, 96  # pixels of a face in its photo, and around it
+
+
+def scaled(scale: float) -> NDArray[np.float64]:
+    """The template with the face `scale` times as large about the middle of the crop."""
+    middle = 112 / 2
+    return middle + scale * (TEMPLATE - middle)
 
 
 def known(source: Path, count: int, classes: tuple[str, ...]) -> tuple[list[Pixels], list[int]]:

@@ -13,14 +13,14 @@ from webapp.datasets.face_views import words_of
 from webapp.datasets.models import AlikeGroup, DatasetVersion, Edit
 from webapp.datasets.views import frame
 from webapp.errors import RefusedError
+from webapp.partials import wants_part
 
 
 @require_GET
 def alike(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Groups of equal and nearly equal faces; for htmx, the groups alone."""
     version = selectors.version_of(user_of(request), pk, number)
-    partial = request.headers.get("HX-Request") and not request.headers.get("HX-History-Restore-Request")
-    response = listing(request, version, partial=bool(partial))
+    response = listing(request, version, partial=wants_part(request))
     patch_vary_headers(response, ["HX-Request"])
     return response
 

@@ -17,14 +17,14 @@ from webapp.datasets.browsing import FaceFilter
 from webapp.datasets.models import DatasetVersion, Sample
 from webapp.datasets.revising import Pending
 from webapp.datasets.views import frame
+from webapp.partials import wants_part
 
 
 @require_GET
 def faces(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """The grid; for htmx, its faces alone."""
     version = selectors.version_of(user_of(request), pk, number)
-    partial = request.headers.get("HX-Request") and not request.headers.get("HX-History-Restore-Request")
-    response = grid(request, version, partial=bool(partial))
+    response = grid(request, version, partial=wants_part(request))
     patch_vary_headers(response, ["HX-Request"])
     return response
 

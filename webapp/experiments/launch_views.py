@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
+from mmfrm.config import TrainConfig
 from webapp.accounts.permissions import may_create, require
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
@@ -43,7 +47,7 @@ def sweep_plan(request: HttpRequest) -> HttpResponse:
     require(may_create(user), REFUSAL)
     form = SweepForm(request.POST, user=user)
     planned = form.cleaned_data["planned"] if form.is_valid() else []
-    return _plan(request, form, planned)
+    return cost_page(request, form, [one.config for one in planned], planned)
 
 
 @require_POST
@@ -52,15 +56,17 @@ def run_plan(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     require(may_create(user), REFUSAL)
     form = RunForm(request.POST, user=user, initial={})
-    planned = [Planned("", form.cleaned_data["config"])] if form.is_valid() else []
-    return _plan(request, form, planned)
+    return cost_page(request, form, [form.cleaned_data["config"]] if form.is_valid() else [])
 
 
-def _plan(request: HttpRequest, form: SweepForm | RunForm, planned: list[Planned]) -> HttpResponse:
-    if not planned:
+def cost_page(
+    request: HttpRequest, form: Form, configs: Sequence[TrainConfig], planned: Sequence[Planned] = ()
+) -> HttpResponse:
+    """What trainings of a form would cost and read, `planned` by name; without any, what is wrong with it."""
+    if not configs:
         problems = [text for texts in form.errors.values() for text in texts]
         return render(request, "experiments/_plan.html", {"problems": problems})
-    version, configs = form.cleaned_data["version"], [one.config for one in planned]
+    version = form.cleaned_data["version"]
     context = {
         "planned": planned,
         "total": estimates.total_of(version, configs),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from django.core.cache import cache
 from django.db.models import Count, Q
 
-from webapp import packs
 from webapp.datasets.models import DatasetVersion, Sample
 from webapp.experiments.models import Run
 from webapp.labeling import selectors
@@ -106,7 +105,7 @@ def _training(model: Model) -> tuple[list[DatasetVersion], bool]:
 def _shared(batch: LabelBatch, versions: Sequence[DatasetVersion]) -> Iterator[int]:
     hashes: dict[str, list[int]] = {}
     for row in selectors.in_pieces(batch, batch.predictions.filter(offset__isnull=False)):
-        data = packs.read(batch.folder / "faces.pack", row.offset or 0, row.length or 0)
+        data = selectors.pixels_of(batch, row)
         hashes.setdefault(hashlib.sha256(data).hexdigest(), []).append(row.index)
     wanted = list(hashes)
     samples = Sample.objects.filter(version__in=versions).exclude(split="test").exclude(split="val")

@@ -165,7 +165,7 @@ def _files(batch: LabelBatch, rows: Iterable[Prediction]) -> Iterator[tuple[str,
             continue
         final = selectors.final_label(row)
         folder = row.get_verdict_display().lower() if final is None else classes[final]
-        data = packs.read(batch.folder / "faces.pack", row.offset, row.length)
+        data = selectors.pixels_of(batch, row)
         yield f"{_plain(folder)}/{file_name(row, data)}", data
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import zipfile
 from collections.abc import Iterator
 from hashlib import sha256
@@ -15,7 +14,6 @@ from typing import Any
 from mmfrm.events import Event, Finished
 from mmfrm.jobs import ImportJob, ReviseJob
 from mmfrm.jobs import Job as JobFile
-from webapp import packs
 from webapp.datasets import importing
 from webapp.datasets.models import DatasetVersion
 from webapp.errors import RefusedError
@@ -24,6 +22,7 @@ from webapp.jobs.models import Job
 from webapp.labeling import exports, selectors
 from webapp.labeling.making import chosen
 from webapp.labeling.models import LabelBatch, MadeDataset, Prediction
+from webapp.zips import written_whole
 
 
 def prepare(job: Job) -> JobFile:
@@ -57,15 +56,10 @@ def _made_by(job: Job) -> MadeDataset:
 
 def _write_source(made: MadeDataset, batch: LabelBatch, path: Path) -> None:
     """faces.zip, and beside it provenance.jsonl: a line a face, by the name it has in the zip."""
-    part = path.with_suffix(".part")
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["path", "label", "group", "split"])
-    with (
-        part.open("wb") as file,
-        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
-        (path.parent / "provenance.jsonl").open("w") as lines,
-    ):
+    with written_whole(path) as archive, (path.parent / "provenance.jsonl").open("w") as lines:
         for name, data, row in _faces(made, batch):
             archive.writestr(zipfile.ZipInfo(name), data)
             origin = _origin(made, batch, row)
@@ -73,9 +67,6 @@ def _write_source(made: MadeDataset, batch: LabelBatch, path: Path) -> None:
             writer.writerow([name, origin["label"], group, made.split])
             lines.write(json.dumps({"name": name} | origin) + "\n")
         archive.writestr("labels.csv", table.getvalue())
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
-    part.replace(path)
 
 
 def _faces(made: MadeDataset, batch: LabelBatch) -> Iterator[tuple[str, bytes, Prediction]]:
@@ -89,7 +80,7 @@ def _faces(made: MadeDataset, batch: LabelBatch) -> Iterator[tuple[str, bytes, P
     for row in selectors.in_pieces(batch, rows):
         if row.offset is None or row.length is None:
             continue
-        data = packs.read(batch.folder / "faces.pack", row.offset, row.length)
+        data = selectors.pixels_of(batch, row)
         if row.reviewed_by is None and sha256(data).hexdigest() in known:
             continue
         yield f"batch-{batch.pk}/{exports.file_name(row, data)}", data, row

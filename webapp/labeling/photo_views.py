@@ -14,6 +14,7 @@ from webapp.accounts.permissions import get_visible, may_label
 from webapp.labeling import review_views, selectors
 from webapp.labeling.models import LabelBatch, Prediction
 from webapp.labeling.showing import ShownFace, shown
+from webapp.partials import wants_part
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ def photo(request: HttpRequest, pk: int, picture: int) -> HttpResponse:
         "keys": review_views.keys(batch),
         "commands": review_views.COMMANDS,
     }
-    is_part = request.headers.get("HX-Request") and not request.headers.get("HX-History-Restore-Request")
-    response = render(request, f"labeling/{'_photo' if is_part else 'photo'}.html", context)
+    response = render(request, f"labeling/{'_photo' if wants_part(request) else 'photo'}.html", context)
     patch_vary_headers(response, ["HX-Request"])
     return response
 

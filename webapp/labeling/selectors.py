@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from django.db.models import Count, F, Max, Min, Prefetch, Q, QuerySet
 from django.http import QueryDict
 
+from webapp import packs
 from webapp.accounts.models import User
 from webapp.accounts.permissions import visible
 from webapp.experiments.models import Run
@@ -178,3 +179,10 @@ def final_label(row: Prediction) -> int | None:
     if row.verdict == Verdict.LABEL:
         return row.corrected
     return row.label if row.verdict == Verdict.NOTHING else None
+
+
+def pixels_of(batch: LabelBatch, face: Prediction) -> bytes:
+    """The encoded crop of a face. ValueError where it has none: a photo without a face, or unreadable."""
+    if face.offset is None or face.length is None:
+        raise ValueError(f"face {face.index} has no pixels")
+    return packs.read(batch.folder / "faces.pack", face.offset, face.length)

@@ -17,7 +17,6 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.views.decorators.http import require_GET
 
 from mmfrm.spreadsheet import safe_cell
-from webapp import packs
 from webapp.labeling import exports, selectors
 from webapp.labeling.models import Correction, LabelBatch, Prediction, Verdict
 from webapp.zips import zip_stream
@@ -81,14 +80,14 @@ def _counts(people: dict[int, list[Correction]], classes: int) -> list[int]:
 def _lines(batch: LabelBatch) -> Iterator[str]:
     yield _line(["Image name", *batch.model.classes, "unknown", "NF", *PLACE])
     for face, counts in voted(batch):
-        yield _row(face, counts, _pixels(batch, face))
+        yield _row(face, counts, selectors.pixels_of(batch, face))
 
 
 def _files(batch: LabelBatch) -> Iterator[tuple[str, bytes]]:
     """The faces as they come, then the table of those that came."""
     lines = [_line(["Image name", *batch.model.classes, "unknown", "NF", *PLACE])]
     for face, counts in voted(batch):
-        data = _pixels(batch, face)
+        data = selectors.pixels_of(batch, face)
         lines.append(_row(face, counts, data))
         yield f"{FACES}/{exports.file_name(face, data)}", data
     yield "votes.csv", "".join(lines).encode()
@@ -103,9 +102,3 @@ def _line(cells: Iterable[str]) -> str:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerow([safe_cell(cell) for cell in cells])
     return out.getvalue()
-
-
-def _pixels(batch: LabelBatch, face: Prediction) -> bytes:
-    if face.offset is None or face.length is None:
-        raise ValueError(f"face {face.index} has no pixels")
-    return packs.read(batch.folder / "faces.pack", face.offset, face.length)

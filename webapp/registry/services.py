@@ -31,7 +31,7 @@ def promote(user: User, run: Run, *, name: str = "") -> Model:
     source = run.folder / "model"
     if run.job.is_active or not (source / "model.json").is_file():
         raise RefusedError(f"{run.name} has no finished weights yet. Promote it when the run has ended.")
-    part = _copied(source)
+    part = copied(source)
     try:
         return _take_over(user, run, name=name, part=part)
     finally:
@@ -69,12 +69,18 @@ def delete(model: Model) -> None:
         transaction.on_commit(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
-def _copied(source: Path) -> Path:
+def copied(source: Path) -> Path:
     """A copy beside the models, so that taking it over is one rename. No lock is held meanwhile."""
     part = Path(settings.DATA_DIR) / "models" / f".{uuid.uuid4().hex}.part"
     part.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(source, part)
     return part
+
+
+def settle(model: Model, part: Path) -> None:
+    """Let a copy be the model's folder, within the transaction that made its row."""
+    shutil.rmtree(model.folder, ignore_errors=True)  # of one that died between rename and commit
+    part.replace(model.folder)
 
 
 @transaction.atomic
@@ -91,8 +97,7 @@ def _take_over(user: User, run: Run, *, name: str, part: Path) -> Model:
         classes=_classes(run),
         card=card_of(run, by=user),
     )
-    shutil.rmtree(model.folder, ignore_errors=True)  # of a promotion that died between rename and commit
-    part.replace(model.folder)
+    settle(model, part)
     return model
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from mmfrm.shipped import STARTER
 from webapp.accounts.models import User
 from webapp.errors import RefusedError
+from webapp.registry import services
 from webapp.registry.cards import LIMITS
 from webapp.registry.models import Model
 
@@ -37,7 +36,8 @@ def description() -> dict[str, Any]:
 
 def offered() -> dict[str, Any]:
     """What a page offers: the description, unless it is here already or does not ship."""
-    return {} if Model.objects.filter(shipped=True).exists() else description()
+    said = description()  # first: pages ask often, and without one there is nothing to ask the database
+    return {} if said and Model.objects.filter(shipped=True).exists() else said
 
 
 def adopt(user: User) -> Model:
@@ -48,9 +48,7 @@ def adopt(user: User) -> Model:
     said = description()
     if not said:
         raise RefusedError("No starter model ships with this version. Train one: a quick look takes minutes.")
-    part = Path(settings.DATA_DIR) / "models" / f".{uuid.uuid4().hex}.part"
-    part.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(STARTER, part)
+    part = services.copied(STARTER)
     try:
         return _take_over(user, said, part)
     finally:
@@ -65,8 +63,7 @@ def _take_over(user: User, said: dict[str, Any], part: Path) -> Model:
         defaults={"owner": user, "name": NAME, "classes": said["classes"], "card": _card(said["card"], user)},
     )
     if is_new:
-        shutil.rmtree(model.folder, ignore_errors=True)
-        part.replace(model.folder)
+        services.settle(model, part)
     return model
 
 

@@ -21,6 +21,7 @@ from webapp.experiments.sweeps import SEED, Planned
 from webapp.jobs import services as jobs
 from webapp.jobs.doorbell import hint_lists
 from webapp.jobs.models import Job
+from webapp.once import made_once
 from webapp.searches import history
 from webapp.searches.models import Search, Trial
 from webapp.searches.space import Dimension
@@ -30,7 +31,6 @@ CONFIRMED_WITH = 3  # seeds
 State = Search.State
 
 
-@transaction.atomic
 def start_search(
     user: User,
     *,
@@ -57,37 +57,39 @@ def start_search(
     The same `request_key` makes one search, however often it comes. Raises RefusedError for a version that is
     not ready, and for no setting or no trials.
     """
-    earlier = Search.objects.filter(request_key=request_key, by=user).first()
-    if earlier is not None:
-        return earlier
-    if version.ready_at is None:
-        raise RefusedError(f"{version} is still being imported. Start the search when it is ready.")
-    if not space or not 0 < budget <= MOST_TRIALS:
-        raise RefusedError(f"A search needs a setting to vary and 1 to {MOST_TRIALS} trials.")
-    if experiment is None:
-        experiment = Experiment.objects.create(owner=user, name=name, private=private)
-    # The best checkpoint of a trial is chosen by what trials are compared by.
-    common = replace(config, {"optim.select_by": objective})
-    transaction.on_commit(hint_lists)
-    return Search.objects.create(
-        experiment=experiment,
-        by=user,
-        version=version,
-        name=name,
-        preset=preset,
-        config=dataclasses.asdict(common),
-        start_from=start_from or {},
-        space=[dimension.as_json() for dimension in space],
-        objective=objective,
-        chooser=chooser,
-        pruner=pruner,
-        grace_epochs=grace_epochs,
-        seed=seed,
-        budget=budget,
-        parallel=parallel,
-        ends_at=timezone.now() + timedelta(hours=hours) if hours else None,
-        request_key=request_key,
-    )
+
+    def find() -> Search | None:
+        return Search.objects.filter(request_key=request_key, by=user).first()
+
+    def make() -> Search:
+        if version.ready_at is None:
+            raise RefusedError(f"{version} is still being imported. Start the search when it is ready.")
+        if not space or not 0 < budget <= MOST_TRIALS:
+            raise RefusedError(f"A search needs a setting to vary and 1 to {MOST_TRIALS} trials.")
+        # The best checkpoint of a trial is chosen by what trials are compared by.
+        common = replace(config, {"optim.select_by": objective})
+        transaction.on_commit(hint_lists)
+        return Search.objects.create(
+            experiment=experiment or Experiment.objects.create(owner=user, name=name, private=private),
+            by=user,
+            version=version,
+            name=name,
+            preset=preset,
+            config=dataclasses.asdict(common),
+            start_from=start_from or {},
+            space=[dimension.as_json() for dimension in space],
+            objective=objective,
+            chooser=chooser,
+            pruner=pruner,
+            grace_epochs=grace_epochs,
+            seed=seed,
+            budget=budget,
+            parallel=parallel,
+            ends_at=timezone.now() + timedelta(hours=hours) if hours else None,
+            request_key=request_key,
+        )
+
+    return made_once(find, make)
 
 
 @transaction.atomic

@@ -14,9 +14,8 @@ from webapp.accounts.models import User
 from webapp.accounts.permissions import get_editable, get_visible, may_create, may_edit, require
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
-from webapp.experiments import estimates
 from webapp.experiments import selectors as experiments
-from webapp.experiments.launch_views import REFUSAL
+from webapp.experiments.launch_views import REFUSAL, cost_page
 from webapp.experiments.models import Experiment
 from webapp.searches import selectors, services
 from webapp.searches.forms import SearchForm, explained, preset_values
@@ -58,15 +57,8 @@ def plan(request: HttpRequest) -> HttpResponse:
     user = user_of(request)
     require(may_create(user), REFUSAL)
     form = SearchForm(request.POST, user=user)
-    if not form.is_valid():
-        problems = [text for texts in form.errors.values() for text in texts]
-        return render(request, "experiments/_plan.html", {"problems": problems})
-    data = form.cleaned_data
-    context = {
-        "total": estimates.total_of(data["version"], [data["config"]] * data["trials"]),
-        "reading": estimates.reading_of(data["version"], data["config"]),
-    }
-    return render(request, "experiments/_plan.html", context)
+    trials = [form.cleaned_data["config"]] * form.cleaned_data["trials"] if form.is_valid() else []
+    return cost_page(request, form, trials)
 
 
 @require_GET
