@@ -10,6 +10,7 @@ so that the CPU test (gloo) checks the very arithmetic that several GPUs rely on
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import os
 from collections.abc import Iterator
@@ -81,6 +82,9 @@ def group(device: torch.device) -> Iterator[Group]:
         yield Group()
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # Never freed: whoever frees gloo's group holds the interpreter's lock while it joins gloo's threads, and
+    # one of them may want that lock to let go of the last tensors it gathered. The process hung at its end.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(dist.group.WORLD))
     try:
         yield Group(rank=dist.get_rank(), world=world)
     finally:
