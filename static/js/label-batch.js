@@ -1,6 +1,7 @@
 // One label batch: the summary chart, and the faces that come in while the job runs.
 import { draw, expressionColour } from "./charts.js";
 import { follow } from "./live.js";
+import { fetchPart } from "./parts.js";
 
 const page = document.querySelector("[data-batch]");
 const REFRESH_MS = 2000;
@@ -22,26 +23,9 @@ function drawCounts() {
   draw(chart, [trace], { showlegend: false, yaxis: { title: { text: "Faces" } } });
 }
 
-// One request at a time; what changes meanwhile is fetched by the next, so that the last state is always shown.
-let isFetching = false;
-let isStale = false;
-
-async function refresh() {
+function refresh() {
   pending = 0;
-  if (isFetching) {
-    isStale = true;
-    return;
-  }
-  isFetching = true;
-  try {
-    do {
-      isStale = false;
-      await window.htmx.ajax("GET", page.dataset.faces + location.search, { target: "#faces", swap: "outerHTML" });
-      drawCounts();
-    } while (isStale);
-  } finally {
-    isFetching = false;
-  }
+  fetchPart("#faces", () => page.dataset.faces + location.search, drawCounts);
 }
 
 document.body.addEventListener("htmx:afterSettle", (event) => {

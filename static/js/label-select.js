@@ -1,5 +1,6 @@
 // Select many faces of a batch's grid and set them at once: ticks, Shift for a range, then one key.
 import { Outbox } from "./label-outbox.js";
+import { fetchPart } from "./parts.js";
 import { toast } from "./toast.js";
 
 const settings = JSON.parse(document.getElementById("review-settings").textContent);
@@ -72,7 +73,7 @@ document.addEventListener("keydown", (event) => {
 // What the grid shows follows once all has arrived.
 outbox.addEventListener("change", (event) => {
   if (event.detail) return;
-  window.htmx.ajax("GET", page.dataset.faces + location.search, { target: "#faces", swap: "outerHTML" });
+  fetchPart("#faces", () => page.dataset.faces + location.search);
 });
 outbox.addEventListener("trouble", (event) => {
   toast(event.detail.status === 401 ? "You were signed out. Sign in again in another tab; your answers wait here." : "Not sent yet; trying again.", "warning");

@@ -2,6 +2,7 @@
 
 const queue = document.getElementById("queue");
 let dragged = null;
+let moved = Promise.resolve(); // moves go one after another: htmx would forget one that waits when the next comes
 
 /** Where it would be put: before which row (null: at the end); undefined outside its own list. */
 function target(event) {
@@ -39,7 +40,8 @@ queue.addEventListener("drop", (event) => {
   const { place } = dragged.dataset;
   const csrfmiddlewaretoken = queue.querySelector("[name=csrfmiddlewaretoken]").value;
   finish();
-  window.htmx.ajax("POST", place, { target: "#queue", values: { before: before?.dataset.waiting ?? "", csrfmiddlewaretoken } });
+  const values = { before: before?.dataset.waiting ?? "", csrfmiddlewaretoken };
+  moved = moved.then(() => window.htmx.ajax("POST", place, { target: queue, values })).catch(() => {});
 });
 
 queue.addEventListener("dragend", finish);

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Error, Page
 
 from tests.product import Product, start_product
 from tests.webapp.world import World
@@ -53,6 +53,30 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Furnished]:
         yield Furnished(product, replace(World(**said["world"])), said["session"])
     finally:
         product.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure comes with what its pages showed and what the product printed last."""
+    report = yield
+    if call.when == "call" and report.failed:
+        given = getattr(item, "funcargs", {})
+        for page in given["page"].context.pages if "page" in given else ():
+            report.sections.append((f"page {page.url}", _shown(page)))
+        for product in (given[name] for name in ("furnished", "running_product") if name in given):
+            lines = (product.product if isinstance(product, Furnished) else product).lines
+            report.sections.append(("product", "\n".join(lines[-30:])))
+    return report
+
+
+def _shown(page: Page) -> str:
+    try:
+        focused = page.evaluate("document.activeElement?.outerHTML.slice(0, 200)")
+        return f"focus: {focused}\n{page.locator('body').inner_text(timeout=2000)[:3000]}"
+    except Error as error:
+        return str(error)
 
 
 @pytest.fixture

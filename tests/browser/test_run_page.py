@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Furnished
 from tests.feeder import Feeder
@@ -203,9 +204,10 @@ def test_the_end_brings_the_test_figures_and_a_model(run_page: Page, feeder: Fee
     elsewhere.close()
     results = run_page.locator("#results")
     expect(results).to_contain_text("Opened once, at the end", timeout=10_000)
-    results.scroll_into_view_if_needed()
+    # Not by Playwright, which gives up where the part is replaced meanwhile.
+    run_page.evaluate("document.getElementById('results').scrollIntoView()")
     run_page.wait_for_function(
-        "() => document.querySelector('[data-confusion]').data?.[0].type === 'heatmap'"
+        "() => document.querySelector('[data-confusion]')?.data?.[0].type === 'heatmap'"
     )
     results.get_by_role("tab", name=re.compile("Best epoch")).click()
     run_page.wait_for_function(
@@ -217,6 +219,19 @@ def test_the_end_brings_the_test_figures_and_a_model(run_page: Page, feeder: Fee
     run_page.get_by_role("button", name="Promote to model").click()
     expect(run_page.locator("h1")).to_contain_text("live")
     expect(run_page.get_by_text("It labels expressions, not emotions.").first).to_be_visible()
+
+
+def test_every_part_of_the_page_comes_however_slow_the_server_is(run_page: Page, feeder: Feeder) -> None:
+    def slowly(route: Route) -> None:
+        time.sleep(1.5)
+        route.continue_()
+
+    run_page.route(re.compile(r"/(head|log|results|symptoms)/$"), slowly)
+    feeder.do("epoch 2")
+    feeder.do("end")
+    expect(run_page.locator("h1")).to_contain_text("Finished", timeout=20_000)
+    expect(run_page.locator("#history")).to_contain_text("Complete", timeout=20_000)
+    expect(run_page.locator("#results")).to_contain_text("Opened once, at the end", timeout=20_000)
 
 
 def test_an_experiment_draws_its_runs_over_each_other(run_page: Page, feeder: Feeder) -> None:

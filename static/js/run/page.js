@@ -4,6 +4,7 @@ import { show } from "../job.js";
 import { follow } from "../live.js";
 import "../chart-tools.js";
 import { ask, canNotify, isWanted } from "../notify.js";
+import { fetchPart } from "../parts.js";
 import { toast } from "../toast.js";
 import { CHARTS } from "./charts.js";
 import { showChosenFigures } from "./confusion.js";
@@ -19,15 +20,14 @@ const painter = new Painter([...page.querySelectorAll("[data-chart]")], (name) =
 // --- parts of the page that the server renders, fetched anew when they have changed ---------------
 
 const waiting = new Map();
+const ON_SHOWN = { results: () => showChosenFigures(), head: () => afterHead() };
 
 /** Fetch a part of the page soon, once for many reasons. */
 function refetch(part, selector, delay) {
   if (waiting.has(part)) return;
-  waiting.set(part, setTimeout(async () => {
+  waiting.set(part, setTimeout(() => {
     waiting.delete(part);
-    await window.htmx.ajax("GET", page.dataset[part], { target: selector, swap: "outerHTML" });
-    if (part === "results") showChosenFigures();
-    if (part === "head") afterHead();
+    fetchPart(selector, () => page.dataset[part], ON_SHOWN[part]);
   }, delay));
 }
 
