@@ -71,7 +71,7 @@ def recipes(place: checks.Place, broker: str, env: Mapping[str, str]) -> list[Re
                 "--host", place.host, "--port", str(place.port),
                 "--lifespan", "off", "--no-server-header", "--no-access-log",
                 "--timeout-graceful-shutdown", "3",
-                # Longer than people pause: a form sent in the moment in which an idle connection is closed is lost.
+                # Longer than people pause: what is sent just when an idle connection is closed is lost.
                 "--timeout-keep-alive", "75",
             ],
         ),
