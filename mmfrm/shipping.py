@@ -11,15 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mmfrm.config import difference, presets, settings_of
+from mmfrm.card import figures_of, recipe_of
+from mmfrm.config import presets
 from mmfrm.failures import JobError
 from mmfrm.jobs import TrainJob, read_job
 from mmfrm.variants import halve
-
-HEADLINES = (
-    "count", "accuracy", "accuracy_low", "accuracy_high", "mean_class_accuracy", "macro_f1",
-    "calibration_error", "temperature", "calibration_error_tempered", "classes",
-)  # fmt: skip
 
 
 def ship(run: Path, folder: Path, *, data_name: str, preset: str) -> dict[str, Any]:
@@ -49,38 +45,17 @@ def ship(run: Path, folder: Path, *, data_name: str, preset: str) -> dict[str, A
             "counts": facts["images"],
             "fingerprint": facts["data_fingerprint"],
         },
-        "recipe": _recipe(job, preset, facts),
+        "recipe": recipe_of(
+            job.config, preset, epochs=job.config.optim.epochs, parameters=facts["parameters"]
+        ),
         "versions": facts["versions"],
         "figures": {
-            "val": _figures(epochs[best]["val"]) | {"epoch": best},
-            "test": _figures(tested[-1]["figures"]),
+            "val": figures_of(epochs[best]["val"]) | {"epoch": best},
+            "test": figures_of(tested[-1]["figures"]),
         },
     }
     path.write_text(json.dumps(content, indent=1) + "\n")
     return dict(content["card"])
-
-
-def _recipe(job: TrainJob, preset: str, facts: dict[str, Any]) -> dict[str, Any]:
-    config = job.config
-    titles = {s.name: s.title for s in settings_of(config)}
-    ours = difference(presets()[preset], config)
-    return {
-        "preset": preset,
-        "size": config.network.size,
-        "fusion": config.network.fusion,
-        "epochs": config.optim.epochs,
-        "seed": config.runtime.seed,
-        "parameters": facts["parameters"],
-        "changes": [
-            {"setting": titles[name], "preset": usual, "value": value}
-            for name, (usual, value) in ours.items()
-            if not name.startswith("runtime.")
-        ],
-    }
-
-
-def _figures(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: figures[name] for name in HEADLINES if name in figures}
 
 
 def main() -> int:

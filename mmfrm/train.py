@@ -6,12 +6,10 @@ import dataclasses
 import math
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from mmfrm import outlook
@@ -21,6 +19,7 @@ from mmfrm.control import Control
 from mmfrm.data import Faces, open_faces
 from mmfrm.data.sampling import order
 from mmfrm.ddp import Group, group
+from mmfrm.epoch_figures import EpochFigures
 from mmfrm.evaluate import View, measure
 from mmfrm.events import (
     Checkpointed,
@@ -35,11 +34,11 @@ from mmfrm.events import (
 )
 from mmfrm.helm import Helm, obey
 from mmfrm.jobs import TrainJob
+from mmfrm.keeper import Keeper
 from mmfrm.learner import Learner, Outcome
 from mmfrm.meanwhile import meanwhile
 from mmfrm.nn import FaceNetwork, build_network
 from mmfrm.pulse import Pulse
-from mmfrm.resume import LAST, restore_checkpoint, save_checkpoint
 from mmfrm.runtime import Runtime, prepare, set_seed
 from mmfrm.standing import (
     MODEL,
@@ -48,9 +47,6 @@ from mmfrm.standing import (
     class_counts,
     collapse_notices,
     in_batches,
-    keep_model,
-    kept_epoch,
-    require_same_run,
     require_split,
 )
 from mmfrm.starting_point import load_start
@@ -80,7 +76,7 @@ class Training:
         runtime: Runtime,
         processes: Group,
     ) -> None:
-        self._folder, self._job, self._config = folder, job, job.config
+        self._config = job.config
         self._control, self._runtime, self._processes = control, runtime, processes
         self._helm = Helm(
             control,
@@ -104,9 +100,10 @@ class Training:
             class_counts=counts,
             steps_per_epoch=len(self._batches(0)),
         )
+        self._keeper = Keeper(folder, job.config, faces, processes)
         self._opens_test = job.open_test and "test" in faces.splits
         self._standing = Standing()
-        self._statistics, self._norms = self._fresh_figures()
+        self._figures = self._fresh_figures()
         self._train_rate = 0.0
 
     def events(self) -> Iterator[Event]:
@@ -150,11 +147,11 @@ class Training:
         """Learn from every training image, validate, checkpoint. False where it was stopped."""
         if not (yield from self._learn()):
             return False
-        val = self._new_statistics()
+        val = SplitStatistics(self._faces.classes)
         if not (yield from self._measure(self._learner.answering, "val", val, "validating")):
             yield self._save()
             return False
-        end = self._epoch_end(self._gathered().figures(), val.figures())
+        end = self._epoch_end(self._figures.gathered().figures(), val.figures())
         self._turn_page(end)
         # The checkpoint comes first and holds the EpochEnd: a process killed between the two says it
         # again when it goes on, so that an epoch is neither lost nor done twice.
@@ -206,8 +203,7 @@ class Training:
         self._standing.waited += time.monotonic() - asked_at
         share = len(mine) * self._processes.world / len(positions)
         outcome = self._learner.step(images, targets, share=share, rfloss_active=self._rfloss_active())
-        self._statistics.update(outcome.logits, outcome.targets, outcome.alpha, outcome.parts)
-        self._norms += outcome.gradient_norm.nan_to_num(posinf=0.0)  # fp16 skips a step now and then
+        self._figures.add(outcome)
         return outcome
 
     def _measure(
@@ -242,7 +238,7 @@ class Training:
             train=train,
             val=val,
             learning_rate=self._learner.schedule.rate(self._learner.step_count - 1),
-            gradient_norm=float(self._norms) / len(batches),
+            gradient_norm=self._figures.gradient_norm(len(batches)),
             images_per_second=sum(map(len, batches)) / max(standing.seconds, 1e-9),
             seconds=standing.seconds,
             memory_bytes=self._runtime.memory_bytes(),
@@ -262,7 +258,7 @@ class Training:
         figure = self._figure(end.val)
         self._standing.turn_page(end, figure)
         self._learner.schedule.epoch_ended(figure)
-        self._statistics, self._norms = self._fresh_figures()
+        self._figures = self._fresh_figures()
 
     def _finish(self) -> Iterator[Event]:
         """Open the test split, once, with the best epoch's weights, unless it is to stay closed."""
@@ -272,13 +268,12 @@ class Training:
             if standing.test is not None and standing.judged_epoch >= 0:
                 text = "The test split is opened again: the run was extended, and its best epoch is another."
                 yield Notice(text=text)
-            network = load_model(self._folder / MODEL).network
+            network = load_model(self._keeper.model).network
             self._runtime.place(network)
             if not (yield from self._judge(network)):
                 yield Stopped(reason=self._control.reason)
                 return
-            if self._processes.speaks:
-                keep_model(self._folder, network, self._faces, self._config, standing)
+            self._keeper.keep_model(network, standing)
             self._save()
         if standing.test is not None:
             yield Evaluated(split="test", figures=standing.test)
@@ -302,45 +297,21 @@ class Training:
     # --- what is kept on the disk ------------------------------------------------------------------
 
     def _save(self) -> Checkpointed:
-        """Write a checkpoint. Every process must come here, since figures are gathered."""
+        """Write a checkpoint. Every process must come here."""
         started = time.monotonic()
-        statistics = self._gathered().state()
-        if self._processes.speaks:
-            state = {
-                "config": asdict(self._config),
-                "data_fingerprint": self._faces.fingerprint,
-                "standing": asdict(self._standing),
-                "learner": self._learner.state(),
-                "statistics": statistics,
-                "norms": self._norms,
-            }
-            save_checkpoint(self._folder, state)
+        checkpointed = self._keeper.save(self._standing, self._learner, self._figures)
         self._helm.saved(time.monotonic() - started)
-        return Checkpointed(path=LAST, epoch=self._standing.epoch, step=self._learner.step_count)
+        return checkpointed
 
     def _restore(self) -> bool:
         """Go on from the folder's newest whole checkpoint, if there is one."""
-        restored = restore_checkpoint(self._folder)
-        self._notices += [f"{problem}; it is not used." for problem in restored.problems]
-        if restored.state is None:
-            return False
-        state = restored.state
-        require_same_run(state, self._config, self._faces.fingerprint)
-        self._standing = Standing(**state["standing"])
-        self._learner.restore(state["learner"])
-        figures = {name: values.to(self._runtime.device) for name, values in state["statistics"].items()}
-        if not self._processes.speaks:  # the saved figures are of all processes, and rank 0 has them
-            figures = {name: values * 0 if name == "sums" else values[:0] for name, values in figures.items()}
-        self._statistics.load_state(figures)
-        self._norms.copy_(state["norms"])
-        at_the_best = self._standing.batch == 0 and self._standing.best_epoch == self._standing.epoch - 1
-        if at_the_best and kept_epoch(self._folder) != self._standing.best_epoch:
-            self._keep_model()  # killed between the checkpoint and the model
-        return True
+        standing = self._keeper.restore(self._learner, self._figures)
+        self._notices += [f"{problem}; it is not used." for problem in self._keeper.problems]
+        self._standing = standing or self._standing
+        return standing is not None
 
     def _keep_model(self) -> Checkpointed:
-        if self._processes.speaks:
-            keep_model(self._folder, self._learner.answering, self._faces, self._config, self._standing)
+        self._keeper.keep_model(self._learner.answering, self._standing)
         epoch, step = self._standing.best_epoch, self._learner.step_count
         return Checkpointed(path=MODEL, epoch=epoch, step=step, best=True)
 
@@ -362,18 +333,8 @@ class Training:
         starts = loss.rfloss_start * self._config.optim.epochs
         return loss.rfloss != "off" and self._standing.epoch >= starts
 
-    def _new_statistics(self) -> SplitStatistics:
-        return SplitStatistics(self._faces.classes)
-
-    def _fresh_figures(self) -> tuple[SplitStatistics, torch.Tensor]:
-        return self._new_statistics(), torch.zeros((), device=self._runtime.device)
-
-    def _gathered(self) -> SplitStatistics:
-        """The epoch's figures so far, of all processes, leaving each process's own as they are."""
-        gathered = self._new_statistics()
-        gathered.load_state({name: values.clone() for name, values in self._statistics.state().items()})
-        gathered.gather()
-        return gathered
+    def _fresh_figures(self) -> EpochFigures:
+        return EpochFigures(self._faces.classes, self._runtime.device)
 
     def _images_after(self) -> float:
         return outlook.images_after(

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mmfrm import keeper as keeper_module
 from mmfrm import train as training_module
 from mmfrm.checkpoint import load_model
 from mmfrm.config import TrainConfig
@@ -157,7 +158,7 @@ def test_a_run_killed_between_checkpoint_and_epoch_end_says_the_epoch_when_it_go
     job = TrainJob(data=str(drawn_faces), config=CONFIG)
     events: list[Event] = []
     with monkeypatch.context() as patch:
-        patch.setattr(training_module, "save_checkpoint", saving_then_dying)
+        patch.setattr(keeper_module, "save_checkpoint", saving_then_dying)
         with pytest.raises(Killed):
             events.extend(train(tmp_path, job, Control()))
     assert not epoch_ends(events)

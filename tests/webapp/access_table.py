@@ -177,6 +177,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "registry:model": (get(SEES, pk="model"),),
     "registry:edit": (post(CHANGES, pk="model"),),
     "registry:delete": (post(CHANGES, pk="model"),),
+    "registry:leave_out": (post(MAKES_FROM, pk="model"),),
     "registry:download": (get(SEES, pk="model"),),
     "registry:export": (post(CHANGES, pk="model"),),
     "registry:exported": (get(SEES, pk="model"),),

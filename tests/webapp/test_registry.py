@@ -13,7 +13,10 @@ from django.conf import settings
 from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
+from mmfrm.classes import EXPRESSIONS
 from mmfrm.config import presets
+from mmfrm.engines.model_files import ModelFiles
+from tests.mmfrm.models import tiny_model
 from tests.synthetic_runs import CLASSES, Story, keep_a_model, play, queued_run, ready_version
 from tests.webapp.test_jobs_state_machine import at_once
 from webapp.accounts.models import User
@@ -189,3 +192,32 @@ def test_a_model_with_which_a_waiting_run_begins_is_not_deleted(editor: User, ru
     jobs.stop(later.job, editor)
     services.delete(model)
     assert not Model.objects.exists()
+
+
+def test_a_model_without_contempt_is_a_model_of_its_own(
+    editor: User, viewer: User, client_of: ClientOf
+) -> None:
+    model = Model.objects.create(
+        owner=editor,
+        name="eight",
+        classes=list(EXPRESSIONS),
+        card={"figures": {"test": {"accuracy": 0.8}}, "limits": ["It is small."]},
+    )
+    tiny_model(model.folder, classes=EXPRESSIONS)
+    url, client = f"/models/{model.pk}/leave-out/", client_of(editor)
+    assert client_of(viewer).post(url, {"without-left_out": ["contempt"]}).status_code == 403
+    too_many = client.post(url, {"without-left_out": list(EXPRESSIONS[1:])}, follow=True)
+    assert "At least two expressions must be left." in too_many.content.decode()
+    assert Model.objects.count() == 1
+
+    page = client.post(url, {"without-left_out": ["contempt"]}, follow=True).content.decode()
+    made = Model.objects.get(name="eight without contempt")
+    assert "eight, without contempt" in page
+    assert "It knows no contempt: such a face is labelled as something else." in page
+    assert made.classes == list(EXPRESSIONS[:7])
+    assert ModelFiles(made.folder).classes == EXPRESSIONS[:7]
+    assert made.card["figures"]["test"] == {}  # the other's do not hold for it
+    (made.folder / "model.safetensors").write_bytes(b"torn")
+    refused = client.post(f"/models/{made.pk}/leave-out/", {"without-left_out": ["fear"]}, follow=True)
+    assert "alert" in refused.content.decode()
+    assert models_on_disk() == [str(model.pk), str(made.pk)]

@@ -6,22 +6,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from mmfrm.config import difference, presets, settings_of
+from mmfrm.card import figures_of, recipe_of
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import provenance_of
-
-HEADLINES = (
-    "count",
-    "accuracy",
-    "accuracy_low",
-    "accuracy_high",
-    "mean_class_accuracy",
-    "macro_f1",
-    "calibration_error",
-    "temperature",
-    "calibration_error_tempered",
-)
 
 LIMITS = (
     "It labels expressions, not emotions: what a face shows, not what a person feels.",
@@ -59,40 +47,12 @@ def card_of(run: Run, *, by: User) -> dict[str, Any]:
             "device": facts.get("device_name", ""),
             "start_from": run.start_from.get("name", ""),
         },
-        "recipe": _recipe(run),
-        "figures": {"val": _figures(run.best) | _epoch(run.best), "test": _figures(run.test)},
+        "recipe": recipe_of(
+            run.train_config, run.preset, epochs=run.epochs, parameters=run.facts.get("parameters")
+        ),
+        "figures": {"val": figures_of(run.best) | _epoch(run.best), "test": figures_of(run.test)},
         "limits": [*([DRAWN_LIMIT] if version.dataset.is_drawn else []), *LIMITS],
     }
-
-
-def _recipe(run: Run) -> dict[str, Any]:
-    config = run.train_config
-    preset = presets().get(run.preset)
-    titles = {s.name: s.title for s in settings_of(config)}
-    changed = difference(preset, config) if preset else {}
-    return {
-        "preset": run.preset,
-        "size": config.network.size,
-        "fusion": config.network.fusion,
-        "epochs": run.epochs,
-        "seed": config.runtime.seed,
-        "parameters": run.facts.get("parameters"),
-        "changes": [
-            {"setting": titles[name], "preset": usual, "value": value}
-            for name, (usual, value) in changes_of_note(changed).items()
-        ],
-    }
-
-
-def changes_of_note(changed: dict[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
-    """The seed differs from run to run and is named anyway."""
-    return {name: pair for name, pair in changed.items() if name != "runtime.seed"}
-
-
-def _figures(figures: dict[str, Any]) -> dict[str, Any]:
-    if not figures:
-        return {}
-    return {name: figures.get(name) for name in HEADLINES} | {"classes": figures.get("classes", [])}
 
 
 def _epoch(best: dict[str, Any]) -> dict[str, Any]:

@@ -36,3 +36,26 @@ class ExportForm(forms.Form):
         field = self.fields["version"]
         assert isinstance(field, forms.ModelChoiceField)  # noqa: S101 (declared above)
         field.queryset = ready_versions(user)
+
+
+class LeaveOutForm(forms.Form):
+    """Which expressions a model made of another does without."""
+
+    prefix = "without"  # the page has another form with a name
+    left_out = forms.MultipleChoiceField(label="Leave out")
+    name = forms.CharField(
+        max_length=200, required=False, label="Name", help_text="Empty: it says what is left out."
+    )
+
+    def __init__(self, *args: Any, model: Model, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._classes = model.classes
+        field = self.fields["left_out"]
+        assert isinstance(field, forms.MultipleChoiceField)  # noqa: S101 (declared above)
+        field.choices = [(name, name) for name in model.classes]
+
+    def clean_left_out(self) -> list[str]:
+        chosen: list[str] = self.cleaned_data["left_out"]
+        if len(self._classes) - len(set(chosen)) < 2:
+            raise forms.ValidationError("At least two expressions must be left.")
+        return chosen

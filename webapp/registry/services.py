@@ -71,9 +71,15 @@ def delete(model: Model) -> None:
 
 def copied(source: Path) -> Path:
     """A copy beside the models, so that taking it over is one rename. No lock is held meanwhile."""
+    part = new_part()
+    shutil.copytree(source, part)
+    return part
+
+
+def new_part() -> Path:
+    """Where a folder is made that is to be a model's; nothing is there yet."""
     part = Path(settings.DATA_DIR) / "models" / f".{uuid.uuid4().hex}.part"
     part.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(source, part)
     return part
 
 

@@ -10,6 +10,7 @@ urlpatterns = [
     path("<int:pk>/", views.model, name="model"),
     path("<int:pk>/edit/", views.edit, name="edit"),
     path("<int:pk>/delete/", views.delete, name="delete"),
+    path("<int:pk>/leave-out/", views.leave_out, name="leave_out"),
     path("<int:pk>/download/", views.download, name="download"),
     path("<int:pk>/export/", views.export, name="export"),
     path("<int:pk>/export/files/", views.exported, name="exported"),

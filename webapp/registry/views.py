@@ -15,9 +15,9 @@ from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
 from webapp.experiments.models import Run
 from webapp.folders import zipped
-from webapp.registry import exporting, selectors, services
+from webapp.registry import exporting, selectors, services, variants
 from webapp.registry import starter as shipped
-from webapp.registry.forms import ExportForm, ModelForm
+from webapp.registry.forms import ExportForm, LeaveOutForm, ModelForm
 from webapp.registry.models import Model
 
 
@@ -40,6 +40,7 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
         "size_bytes": selectors.size_bytes(row),
         "may_edit": may_edit(request.user, row),
         "form": ModelForm(instance=row),
+        "leave_out_form": LeaveOutForm(model=row),
         "export": exporting.latest(row),
         "export_form": ExportForm(
             user=user_of(request), initial={"version": run.version_id if run else None}
@@ -75,6 +76,26 @@ def starter(request: HttpRequest) -> HttpResponse:
     messages.success(request, f"{made.name} is here. Its card says what it is good for, and what not.")
     if request.POST.get("then") == "label":
         return redirect(f"{reverse('labeling:new')}?model=model:{made.pk}")
+    return redirect("registry:model", made.pk)
+
+
+@require_POST
+def leave_out(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make a model of this one that does without some of its expressions."""
+    row = get_visible(Model.objects.all(), request.user, pk=pk)
+    require(may_create(request.user), "Viewers cannot add models. Ask an administrator for the editor role.")
+    form = LeaveOutForm(request.POST, model=row)
+    if not form.is_valid():
+        messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
+        return redirect("registry:model", pk)
+    try:
+        made = variants.without(
+            user_of(request), row, form.cleaned_data["left_out"], name=form.cleaned_data["name"]
+        )
+    except RefusedError as error:
+        messages.error(request, str(error))
+        return redirect("registry:model", pk)
+    messages.success(request, f"{made.name} is here. Its accuracy is not measured yet.")
     return redirect("registry:model", made.pk)
 
 
