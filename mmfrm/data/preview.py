@@ -56,6 +56,7 @@ def preview(folder: Path, job: PreviewJob, control: Control) -> Iterator[Event]:
             if control.stop_requested():
                 yield Stopped(reason=control.reason)
                 return
+        yield meter.say()
     finally:
         archive.close()
     said = _said(plan, job, looks) | {"odd": len(odd), "odd_examples": odd[:ODD_SHOWN], "pictures": looks}

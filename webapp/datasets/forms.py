@@ -20,6 +20,13 @@ LAYOUTS = (
 )
 
 
+class DefaultedField(forms.ChoiceField):
+    """A select that always has an answer: its initial one where nothing is sent."""
+
+    def clean(self, value: Any) -> Any:
+        return super().clean(value or self.initial)
+
+
 class ReadingForm(forms.Form):
     """How a source is read: as what, and what is done to its pictures."""
 
@@ -28,13 +35,12 @@ class ReadingForm(forms.Form):
         initial="auto",
         help_text="The page of the data set says what was recognised and why.",
     )
-    faces = forms.ChoiceField(
+    faces = DefaultedField(
         choices=[
             ("aligned", "Already aligned: each picture is one face crop"),
             ("find", "Find and align: photos, whose faces become crops of 112×112"),
         ],
-        required=False,
-        label="Faces",
+        initial="aligned",
     )
     min_face = forms.IntegerField(
         min_value=20,
@@ -44,9 +50,9 @@ class ReadingForm(forms.Form):
         label="Smallest face",
         help_text="Pixels a side; smaller ones are not looked for. Empty: 40.",
     )
-    several = forms.ChoiceField(
+    several = DefaultedField(
         choices=[("largest", "Take the largest face"), ("leave_out", "Leave the photo out")],
-        required=False,
+        initial="largest",
         label="Photos with several faces",
         help_text="Either way they are listed among the odd files, and so are photos without a face.",
     )
@@ -56,9 +62,9 @@ class ReadingForm(forms.Form):
         data = self.cleaned_data
         return {
             "layout": data["layout"],
-            "faces": data["faces"] or "aligned",
+            "faces": data["faces"],
             "min_face": data["min_face"] or 40,
-            "several": data["several"] or "largest",
+            "several": data["several"],
         }
 
 
