@@ -158,12 +158,10 @@ class LandmarksJob(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportJob(Job):
-    """Read any supported source into a native data-set folder at `out`. Resumable; lists all it refuses."""
+class SourceJob(Job):
+    """Base of the jobs that read a source of faces: which, as what, and what is done to its pictures."""
 
     source: str = required("Source", "A zip, a folder or a CSV.")
-    out: str = required("Data-set folder", "Where the native data set is made.")
-    name: str = setting("", "Name", "Of the data set; empty: the source's.")
     filename: str = setting(
         "", "File name", "What people call the source, where its path says nothing, as of uploads."
     )
@@ -173,9 +171,41 @@ class ImportJob(Job):
         "auto looks and says what it found.",
         choices=("auto", "ferplus", "raf_db", "fer2013", "folders", "csv", "images"),
     )
+    faces: str = setting(
+        "aligned",
+        "Faces",
+        "aligned: each image is one face crop; find: the face of each photo is found and aligned to 112×112.",
+        choices=("aligned", "find"),
+    )
+    min_face: int = setting(
+        40, "Smallest face", "Pixels a side; smaller ones are not looked for.", low=20, high=4000
+    )
+    several: str = setting(
+        "largest",
+        "Several faces",
+        "Of a photo with more than one face: take the largest, or leave the photo out. Either is listed.",
+        choices=("largest", "leave_out"),
+    )
     max_files: int = setting(2_000_000, "Most files", "Refuses a larger source.", low=1)
     max_total_bytes: int = setting(200 * 2**30, "Most bytes", "Unpacked, all together.", low=1)
     max_pixels: int = setting(50_000_000, "Most pixels", "An image; larger ones are refused.", low=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportJob(SourceJob):
+    """Read any supported source into a native data-set folder at `out`. Resumable; lists all it refuses."""
+
+    out: str = required("Data-set folder", "Where the native data set is made.")
+    name: str = setting("", "Name", "Of the data set; empty: the source's.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewJob(SourceJob):
+    """Show what an import would make of some pictures. Writes preview.json and pictures/."""
+
+    pictures: int = setting(
+        12, "Pictures", "How many are looked at, from all over the source.", low=1, high=200
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +250,7 @@ JOBS: Mapping[str, type[Job]] = {
     "landmarks": LandmarksJob,
     "bench": BenchJob,
     "import": ImportJob,
+    "preview": PreviewJob,
     "draw": DrawJob,
     "revise": ReviseJob,
 }

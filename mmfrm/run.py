@@ -40,6 +40,7 @@ WORK = {
     "landmarks": "mmfrm.landmarks:train_landmarks",
     "bench": "mmfrm.bench:bench",
     "import": "mmfrm.data.ingest:ingest",
+    "preview": "mmfrm.data.preview:preview",
     "draw": "mmfrm.data.drawn:draw",
     "revise": "mmfrm.data.revise:revise",
 }

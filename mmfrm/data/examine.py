@@ -17,6 +17,7 @@ import simplejpeg
 from PIL import Image
 
 from mmfrm.data.archive import UnreadableError
+from mmfrm.data.finding import Align
 from mmfrm.data.layout import Item, Loaded, extension_of
 from mmfrm.data.measure import Pixels, is_grey, measure, pixels_digest, thumbnail
 from mmfrm.data.native import Refusal, Sample
@@ -48,16 +49,23 @@ class _Seen:
 
 
 def examine(
-    loaded: Sequence[Loaded], *, encode: Callable[[bytes], bytes] | None, max_pixels: int
+    loaded: Sequence[Loaded],
+    *,
+    encode: Callable[[bytes], bytes] | None,
+    max_pixels: int,
+    align: Align | None = None,
 ) -> Examined:
-    """Decode, clean and measure a chunk. Never raises for what is in a file."""
+    """Decode, clean and measure a chunk. Never raises for what is in a file.
+
+    align: takes the face out of each photo; None where each picture is a face crop.
+    """
     seen: list[_Seen] = []
     refusals: list[Refusal] = []
     for item, data in loaded:
         try:
             if isinstance(data, UnreadableError):
                 raise data
-            one = _look(item, encode(data) if encode is not None else data, max_pixels)
+            one = _look(item, encode(data) if encode is not None else data, max_pixels, align)
         except ValueError as error:  # ImageError, UnreadableError, and what `encode` raises
             refusals.append(_refusal(item, data, str(error)))
             continue
@@ -90,10 +98,14 @@ def _refusal(item: Item, data: bytes | UnreadableError, reason: str) -> Refusal:
     return Refusal(item.name, "skipped" if plain_file and not expected else "refused", reason)
 
 
-def _look(item: Item, data: bytes, max_pixels: int) -> _Seen:
-    pixels = decode(data, max_pixels=max_pixels, at_least=ENOUGH_SIDE)
+def _look(item: Item, data: bytes, max_pixels: int, align: Align | None) -> _Seen:
+    pixels = decode(data, max_pixels=max_pixels, at_least=ENOUGH_SIDE if align is None else 0)
     kind = image_format(data) or ""
-    stored, repair = cleaned(data, kind, pixels)
+    if align is None:
+        stored, repair = cleaned(data, kind, pixels)
+    else:
+        pixels, repair = align(pixels)
+        stored = _encoded(pixels)
     width, height = _size(stored, pixels)
     if min(width, height) < LEAST_SIDE:
         raise ImageError(f"{width}×{height} pixels are too few")
@@ -131,7 +143,7 @@ def _size(data: bytes, pixels: Pixels) -> tuple[int, int]:
 def cleaned(data: bytes, kind: str, pixels: Pixels) -> tuple[bytes, str]:
     """Bytes that are safe to keep and to show, and what was done to them ("" where nothing was)."""
     if kind == "JPEG" and _colours(data) in ("CMYK", "YCCK"):
-        return _encoded(data, pixels), "CMYK colours were converted to RGB"
+        return _encoded(pixels), "CMYK colours were converted to RGB"
     if is_clean(data):
         return data, ""
     problem = _problem(data, kind)
@@ -140,7 +152,7 @@ def cleaned(data: bytes, kind: str, pixels: Pixels) -> tuple[bytes, str]:
         if bare is not None and is_clean(bare):
             return bare, "metadata or trailing bytes were cut off"
         problem = "an unusual file structure was encoded anew"
-    return _encoded(data, pixels), problem
+    return _encoded(pixels), problem
 
 
 def _problem(data: bytes, kind: str) -> str | None:
@@ -158,7 +170,7 @@ def _problem(data: bytes, kind: str) -> str | None:
     return None if kind in ("JPEG", "PNG") else f"{kind} was encoded anew"
 
 
-def _encoded(data: bytes, pixels: Pixels) -> bytes:
+def _encoded(pixels: Pixels) -> bytes:
     """Pixels as PNG, or as JPEG where that would be large."""
     grey = is_grey(pixels)
     if pixels.shape[0] * pixels.shape[1] <= LOSSLESS_PIXELS:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mmfrm.data.duplicates import duplicates_of, summary
 from mmfrm.data.examine import Examined, examine
 from mmfrm.data.fer2013 import read_fer2013
 from mmfrm.data.ferplus import read_ferplus
+from mmfrm.data.finding import PHOTOS_AT_ONCE, aligning, finder_of, one_thread
 from mmfrm.data.folders import read_folders, read_images
 from mmfrm.data.layout import Loaded, Plan, base
 from mmfrm.data.native import (
@@ -37,7 +39,7 @@ from mmfrm.data.pack_writer import PackWriter
 from mmfrm.data.raf_db import read_raf_db
 from mmfrm.events import Event, Finished, Notice, Started, Stopped
 from mmfrm.failures import JobError
-from mmfrm.jobs import ImportJob
+from mmfrm.jobs import ImportJob, SourceJob
 from mmfrm.progress import Meter
 
 VERSION = 2  # raised when the same source gives another data set
@@ -56,7 +58,7 @@ def ingest(folder: Path, job: ImportJob, control: Control) -> Iterator[Event]:
     with _locked(out):
         if not source.exists():
             raise JobError(f"{source} is not there. Put it back, or name another source.")
-        archive, only = _open(source, job)
+        archive, only = open_source(source, job)
         try:
             yield from _ingest(archive, only, out, job, control)
         finally:
@@ -66,7 +68,8 @@ def ingest(folder: Path, job: ImportJob, control: Control) -> Iterator[Event]:
 def _ingest(
     archive: Archive, only: str | None, out: Path, job: ImportJob, control: Control
 ) -> Iterator[Event]:
-    source_id = f"{VERSION} {job.layout} {job.max_pixels} {archive.identity}"
+    sought = f"find {job.min_face} {job.several} " if job.faces == "find" else ""
+    source_id = f"{VERSION} {job.layout} {job.max_pixels} {sought}{archive.identity}"
     done = _done(out, source_id)
     if done is not None:
         yield Finished(result=result(done))
@@ -119,7 +122,7 @@ def recognise(archive: Archive, layout: str = "auto", only: str | None = None) -
     raise JobError(text, resumable=False)
 
 
-def _open(source: Path, job: ImportJob) -> tuple[Archive, str | None]:
+def open_source(source: Path, job: SourceJob) -> tuple[Archive, str | None]:
     """The archive of a source; for a CSV, the folder around it, and the CSV's name.
 
     A CSV that was uploaded stands alone: what lies beside it belongs to others.
@@ -141,10 +144,18 @@ def _arrivals(plan: Plan, writer: PackWriter, job: ImportJob, control: Control) 
     pending: list[Examined] = []
     committed = time.monotonic()
     workers = len(os.sched_getaffinity(0))
+    finder = finder_of(job)
+    how = partial(
+        examine,
+        encode=plan.encode,
+        max_pixels=job.max_pixels,
+        align=None if finder is None else aligning(finder, job),
+    )
+    most, ready = (CHUNK_ITEMS, None) if finder is None else (PHOTOS_AT_ONCE, one_thread)
     # Threads: decoding, hashing and reading release the interpreter lock, and starting them is free.
-    with ThreadPoolExecutor(workers) as pool:
-        for chunk in _chunks(plan.stream(writer.journal.items)):
-            waiting.append(pool.submit(examine, chunk, encode=plan.encode, max_pixels=job.max_pixels))
+    with ThreadPoolExecutor(workers, initializer=ready) as pool:
+        for chunk in _chunks(plan.stream(writer.journal.items), most):
+            waiting.append(pool.submit(how, chunk))
             if len(waiting) > workers:
                 pending.append(waiting.popleft().result())
                 meter.add(pending[-1].items)
@@ -175,14 +186,14 @@ def _commit(writer: PackWriter, pending: list[Examined]) -> None:
     pending.clear()
 
 
-def _chunks(stream: Iterator[Loaded]) -> Iterator[Sequence[Loaded]]:
+def _chunks(stream: Iterator[Loaded], most: int) -> Iterator[Sequence[Loaded]]:
     """Groups of items, small enough in number and bytes to be held a few at a time."""
     chunk: list[Loaded] = []
     size = 0
     for item, data in stream:
         chunk.append((item, data))
         size += len(data) if isinstance(data, bytes) else 0
-        if len(chunk) >= CHUNK_ITEMS or size >= CHUNK_BYTES:
+        if len(chunk) >= most or size >= CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0
     if chunk:
@@ -199,6 +210,7 @@ def finish(out: Path, job: ImportJob, plan: Plan, source_id: str) -> Description
         "source_id": source_id,
         "layout_reason": plan.reason,
         **plan.report,
+        **({"faces_found_and_aligned": True} if job.faces == "find" else {}),
         **{verdict: verdicts.get(verdict, 0) for verdict in ("refused", "repaired", "skipped")},
         "near_constant": [sample.name for sample in samples if "near_constant" in sample.flags][:100],
         "near_constant_count": sum("near_constant" in sample.flags for sample in samples),

@@ -24,8 +24,8 @@ SIZES = ((1440, 900), (390, 844))
 # Answers that are no pages: data, files, parts of pages, and redirects.
 NO_PAGES = {
     "activity", "health", "service_worker", "accounts:use_link", "accounts:welcome", "jobs:queue",
-    "datasets:pixels", "datasets:refusals_csv", "experiments:latest", "experiments:table",
-    "experiments:comparison", "experiments:curves", "experiments:run_head",
+    "datasets:pixels", "datasets:preview_picture", "datasets:refusals_csv", "experiments:latest",
+    "experiments:table", "experiments:comparison", "experiments:curves", "experiments:run_head",
     "experiments:run_results", "experiments:steer", "experiments:run_symptoms", "experiments:run_log",
     "searches:results", "searches:points",
     "experiments:run_points", "experiments:run_hardware", "experiments:chart_csv", "experiments:curves_csv",

@@ -113,6 +113,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "datasets:edit": (get(CHANGES, pk="dataset"), post(CHANGES, 422, pk="dataset")),
     "datasets:delete": (post(CHANGES, pk="dataset"),),
     "datasets:retry": (post(CHANGES, pk="dataset"),),
+    "datasets:preview_picture": (get(SEES, pk="dataset", job="import_job", picture="index"),),
     "datasets:version": (get(SEES, pk="dataset", number="number"),),
     "datasets:refusals": (get(SEES, pk="dataset", number="number"),),
     "datasets:refusals_csv": (get(SEES, pk="dataset", number="number"),),

@@ -42,6 +42,7 @@ class World:
     what: str
     model: int
     batch: int
+    import_job: int
     upload: str
     person: int
     invitation: int
@@ -90,6 +91,7 @@ def make_world(owner: User, administrator: User, *, private: bool) -> World:
         what="config.json",
         model=model.pk,
         batch=batch.pk,
+        import_job=version.import_job.job_id,
         upload=str(_upload(owner).pk),
         person=User.objects.create_user("pat", password="a long pass phrase").pk,
         invitation=invitation.pk,
@@ -102,7 +104,9 @@ def _dataset(owner: User) -> DatasetVersion:
     version = ready_version(owner)
     version.images, version.counts = 1, {"train": {CLASSES[0]: 1}}
     version.save()
-    DatasetImport.objects.create(job=_done("import", owner), version=version)
+    job = _done("import", owner)
+    DatasetImport.objects.create(job=job, version=version)
+    _pack(jobs.folder_of(job) / "pictures" / "0.jpg")
     Refusal.objects.create(version=version, index=0, name="bad.jpg", verdict="refused", reason="No image.")
     length = _pack(version.folder / "faces-0.pack")
     Sample.objects.create(

@@ -11,6 +11,7 @@ class DatasetsConfig(AppConfig):
 
         for name, prepare in (
             ("import", importing.prepare_import),
+            ("preview", importing.prepare_preview),
             ("draw", importing.prepare_drawing),
             ("revise", revising.prepare),
         ):

@@ -20,6 +20,54 @@ LAYOUTS = (
 )
 
 
+class DefaultedField(forms.ChoiceField):
+    """A select that always has an answer: its initial one where nothing is sent."""
+
+    def clean(self, value: Any) -> Any:
+        return super().clean(value or self.initial)
+
+
+class ReadingForm(forms.Form):
+    """How a source is read: as what, and what is done to its pictures."""
+
+    layout = forms.ChoiceField(
+        choices=LAYOUTS,
+        initial="auto",
+        help_text="The page of the data set says what was recognised and why.",
+    )
+    faces = DefaultedField(
+        choices=[
+            ("aligned", "Already aligned: each picture is one face crop"),
+            ("find", "Find and align: photos, whose faces become crops of 112×112"),
+        ],
+        initial="aligned",
+    )
+    min_face = forms.IntegerField(
+        min_value=20,
+        max_value=4000,
+        required=False,
+        initial=40,
+        label="Smallest face",
+        help_text="Pixels a side; smaller ones are not looked for. Empty: 40.",
+    )
+    several = DefaultedField(
+        choices=[("largest", "Take the largest face"), ("leave_out", "Leave the photo out")],
+        initial="largest",
+        label="Photos with several faces",
+        help_text="Either way they are listed among the odd files, and so are photos without a face.",
+    )
+
+    def reading(self) -> dict[str, Any]:
+        """The choices of a valid form, as `services` keep them."""
+        data = self.cleaned_data
+        return {
+            "layout": data["layout"],
+            "faces": data["faces"],
+            "min_face": data["min_face"] or 40,
+            "several": data["several"],
+        }
+
+
 class UploadsField(forms.Field):
     """Ids of finished uploads, one hidden input each."""
 
@@ -33,7 +81,7 @@ class UploadsField(forms.Field):
             raise forms.ValidationError("That is no upload. Choose the file again.") from None
 
 
-class ImportForm(forms.Form):
+class ImportForm(ReadingForm):
     """One data set from one upload, or several from several."""
 
     upload = UploadsField(error_messages={"required": "Choose a file or a folder first."})
@@ -41,11 +89,6 @@ class ImportForm(forms.Form):
         max_length=200,
         required=False,
         help_text="Empty: called like its file. Of several files, each is.",
-    )
-    layout = forms.ChoiceField(
-        choices=LAYOUTS,
-        initial="auto",
-        help_text="The page of the data set says what was recognised and why.",
     )
     private = forms.BooleanField(
         required=False, label="Private", help_text="Only you and administrators see it."
@@ -58,23 +101,16 @@ class ImportForm(forms.Form):
         return data
 
 
-class PathForm(forms.Form):
+class PathForm(ReadingForm):
     """One data set from what lies on the server already."""
 
     path = forms.CharField(
         max_length=4000, label="Path on the server", error_messages={"required": "Give a path."}
     )
     name = forms.CharField(max_length=200, required=False, help_text="Empty: called like the file or folder.")
-    layout = forms.ChoiceField(choices=LAYOUTS, initial="auto")
     private = forms.BooleanField(
         required=False, label="Private", help_text="Only you and administrators see it."
     )
-
-
-class RetryForm(forms.Form):
-    """How to read a source that was not understood."""
-
-    layout = forms.ChoiceField(choices=LAYOUTS, label="Read it as")
 
 
 class EditForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stubs only

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.urls import reverse
 
 from mmfrm.config import presets
 from mmfrm.events import Event, Finished
-from mmfrm.jobs import DrawJob, ImportJob
+from mmfrm.jobs import DrawJob, ImportJob, PreviewJob
 from mmfrm.jobs import Job as JobFile
 from webapp.datasets import loading, server_paths
 from webapp.datasets.models import Dataset, DatasetImport
@@ -41,19 +41,24 @@ def url(job: Job) -> str:
 def prepare_import(job: Job) -> JobFile:
     """Read the source into the version's folder. Raises RefusedError where it is gone, or not allowed now."""
     row = _import_of(job)
+    return ImportJob(out=str(row.version.folder), name=row.version.dataset.name, **_reading(row))
+
+
+def prepare_preview(job: Job) -> JobFile:
+    """Look into the source. Raises RefusedError as `prepare_import` does."""
+    return PreviewJob(**_reading(_import_of(job)))
+
+
+def _reading(row: DatasetImport) -> dict[str, Any]:
+    """What the source is and how it is read, in the words of mmfrm's SourceJob."""
     if path := row.options.get("path"):
         source, filename = server_paths.allowed(path), ""
     elif row.upload is not None:
         source, filename = row.upload.path, row.upload.filename
     else:
         raise RefusedError("The uploaded file is no longer here. Upload it again.")
-    return ImportJob(
-        source=str(source),
-        out=str(row.version.folder),
-        name=row.version.dataset.name,
-        filename=filename,
-        layout=row.options.get("layout", "auto"),
-    )
+    chosen = {k: row.options[k] for k in ("layout", "faces", "min_face", "several") if k in row.options}
+    return {"source": str(source), "filename": filename, **chosen}
 
 
 def prepare_drawing(job: Job) -> JobFile:
@@ -64,7 +69,7 @@ def prepare_drawing(job: Job) -> JobFile:
 
 def on_event(job: Job, event: Event) -> None:
     """When the folder is whole, make it a version: rows, counts, ready. A second time changes nothing."""
-    if not isinstance(event, Finished):
+    if not isinstance(event, Finished) or job.kind == "preview":
         return
     row = _import_of(job)
     if row.version.ready_at is not None:

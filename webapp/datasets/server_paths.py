@@ -42,11 +42,17 @@ def allowed(text: str) -> Path:
 
 
 @transaction.atomic
-def import_path(user: User, *, path: str, name: str, layout: str, private: bool) -> Dataset:
-    """A new data set from what lies at a path, which is read and left as it is. Raises RefusedError."""
+def import_path(
+    user: User, *, path: str, name: str, private: bool, look_first: bool = False, **reading: object
+) -> Dataset:
+    """A new data set from what lies at a path, which is read and left as it is. Raises RefusedError.
+
+    reading, look_first: as in `services.import_uploads`.
+    """
     place = allowed(path)
     called = name or place.stem.replace("_", " ").strip()[:200] or "Data set"
     dataset = Dataset.objects.create(owner=user, private=private, name=called)
-    options = {"layout": layout, "path": str(place)}
-    services.first_version(dataset, kind="import", note="Imported", upload=None, options=options)
+    kind = "preview" if look_first else "import"
+    options = {**reading, "path": str(place)}
+    services.first_version(dataset, kind=kind, note="Imported", upload=None, options=options)
     return dataset

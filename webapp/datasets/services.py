@@ -22,21 +22,31 @@ from webapp.uploads import services as uploads
 from webapp.uploads.models import Upload
 
 DRAWN_FACES = 3000  # enough to learn from, drawn in seconds
+READS = ("preview", "import")  # kinds of job that read a source
+TITLES = {"draw": "Draw", "preview": "Look into", "import": "Import"}
 ORPHAN_SECONDS = 3600.0  # a folder without a row may be about to get one
 
 
 @transaction.atomic
 def import_uploads(
-    user: User, *, upload_ids: Sequence[UUID], name: str, layout: str, private: bool = False
+    user: User,
+    *,
+    upload_ids: Sequence[UUID],
+    name: str,
+    private: bool = False,
+    look_first: bool = False,
+    **reading: object,
 ) -> list[Dataset]:
     """A new data set from each upload; the imports are queued. Raises RefusedError where one cannot be had.
 
-    Without a name each is called like its file.
+    Without a name each is called like its file. reading: layout, faces, min_face and several, as
+    `mmfrm.jobs.SourceJob` has them; look_first: only a preview is made, and the import waits for `retry`.
     """
     made = []
     for upload in [uploads.claim(user, pk) for pk in upload_ids]:
         dataset = Dataset.objects.create(owner=user, private=private, name=name or name_of(upload))
-        first_version(dataset, kind="import", note="Imported", upload=upload, options={"layout": layout})
+        kind = "preview" if look_first else "import"
+        first_version(dataset, kind=kind, note="Imported", upload=upload, options=reading)
         made.append(dataset)
     return made
 
@@ -56,16 +66,30 @@ def draw(user: User, *, count: int = DRAWN_FACES, seed: int = 0, then_quick_look
 
 
 @transaction.atomic
-def retry(dataset: Dataset, by: User, *, layout: str) -> bool:
-    """Import again what failed or was stopped, read as `layout`; the upload is still here. True if queued."""
+def retry(dataset: Dataset, by: User, *, look_first: bool = False, **reading: object) -> bool:
+    """Import what was only looked at, or failed, or was stopped; or look (again). True if queued.
+
+    reading: as in `import_uploads`. The upload is still here: it goes when its faces are in.
+    """
     unread = DatasetImport.objects.filter(
         version__dataset=dataset, version__ready_at=None, version__parent=None
     )
-    row = unread.select_related("job").first()
-    if row is None or not jobs.resume(row.job, by):
+    row = unread.select_for_update(of=("self",)).select_related("job").first()
+    if row is None or row.job.kind not in READS:
         return False
-    row.options["layout"] = layout
+    job = Job.objects.select_for_update().get(pk=row.job_id)
+    if job.state not in (*Job.RESTING, *([Job.State.FINISHED] if job.kind == "preview" else [])):
+        return False
+    row.options |= reading
     row.save(update_fields=["options"])
+    kind = "preview" if look_first else "import"
+    if kind == job.kind and job.state in Job.RESTING:
+        return jobs.resume(job, by)
+    row.job = jobs.create(kind=kind, queue=Job.Queue.CPU, owner=dataset.owner, title=_title(dataset, kind))
+    row.save(update_fields=["job"])
+    folder = jobs.folder_of(job)
+    job.delete()
+    transaction.on_commit(lambda: remove_folders([folder]))
     return True
 
 
@@ -81,7 +105,8 @@ def edit(dataset: Dataset, *, name: str, description: str, private: bool) -> Non
     dataset.name, dataset.description, dataset.private = name, description, private
     dataset.save(update_fields=["name", "description", "private"])
     made = Job.objects.filter(dataset_import__version__dataset=dataset)
-    made.exclude(kind="revise").update(title=_title(dataset))
+    for kind in ("draw", *READS):
+        made.filter(kind=kind).update(title=_title(dataset, kind))
 
 
 @transaction.atomic
@@ -132,12 +157,12 @@ def first_version(
 ) -> None:
     """The version that a job fills, and that job, queued. Within the transaction that makes the data set."""
     version = DatasetVersion.objects.create(dataset=dataset, number=1, made_by=dataset.owner, note=note)
-    job = jobs.create(kind=kind, queue=Job.Queue.CPU, owner=dataset.owner, title=_title(dataset))
+    job = jobs.create(kind=kind, queue=Job.Queue.CPU, owner=dataset.owner, title=_title(dataset, kind))
     DatasetImport.objects.create(job=job, version=version, upload=upload, options=options)
 
 
-def _title(dataset: Dataset) -> str:
-    return f"{'Draw' if dataset.is_drawn else 'Import'} {dataset.name}"[:200]
+def _title(dataset: Dataset, kind: str) -> str:
+    return f"{TITLES[kind]} {dataset.name}"[:200]
 
 
 def remove_folders(folders: Sequence[Path]) -> None:

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from webapp.datasets import comparing_views, duplicate_views, export_views, face_views, revising_views, views
+from webapp.datasets import (
+    comparing_views,
+    duplicate_views,
+    export_views,
+    face_views,
+    preview_views,
+    revising_views,
+    views,
+)
 
 app_name = "datasets"
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -14,6 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("<int:pk>/edit", views.edit, name="edit"),
     path("<int:pk>/retry", views.retry, name="retry"),
     path("<int:pk>/delete", views.delete, name="delete"),
+    path("<int:pk>/preview/<int:job>/<int:picture>", preview_views.picture, name="preview_picture"),
     path("<int:pk>/v<int:number>/", views.dataset, name="version"),
     path("<int:pk>/v<int:number>/odd/", views.refusals, name="refusals"),
     path("<int:pk>/v<int:number>/odd.csv", views.refusals_csv, name="refusals_csv"),

@@ -17,10 +17,20 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from mmfrm.spreadsheet import safe_cell
 from webapp.accounts.permissions import get_editable, may_administer, may_create, may_edit, require
 from webapp.accounts.request import user_of
-from webapp.datasets import browsing, exporting, report, revising, selectors, server_paths, services
-from webapp.datasets.forms import EditForm, ImportForm, PathForm, RetryForm
+from webapp.datasets import (
+    browsing,
+    exporting,
+    preview_views,
+    report,
+    revising,
+    selectors,
+    server_paths,
+    services,
+)
+from webapp.datasets.forms import EditForm, ImportForm, PathForm, ReadingForm
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.errors import RefusedError
+from webapp.jobs.models import Job
 from webapp.jobs.selectors import why_waiting
 from webapp.streams import StreamedRows
 
@@ -54,8 +64,9 @@ def new(request: HttpRequest) -> HttpResponse:
                 user,
                 upload_ids=data["upload"],
                 name=data["name"],
-                layout=data["layout"],
                 private=data["private"],
+                look_first="look" in request.POST,
+                **form.reading(),
             )
         except RefusedError as error:
             form.add_error(None, str(error))
@@ -70,8 +81,16 @@ def import_path(request: HttpRequest) -> HttpResponse:
     require(may_administer(request.user), "Only administrators import from the server's own folders.")
     form = PathForm(request.POST, prefix="server")
     if form.is_valid():
+        data = form.cleaned_data
         try:
-            made = server_paths.import_path(user_of(request), **form.cleaned_data)
+            made = server_paths.import_path(
+                user_of(request),
+                path=data["path"],
+                name=data["name"],
+                private=data["private"],
+                look_first="look" in request.POST,
+                **form.reading(),
+            )
         except RefusedError as error:
             form.add_error("path", str(error))
         else:
@@ -104,14 +123,20 @@ def dataset(request: HttpRequest, pk: int, number: int | None = None) -> HttpRes
     version = selectors.version_of(user_of(request), pk, number)
     context = frame(request, version, "overview")
     if version.ready_at is None:
-        row = version.import_job
-        context |= {
-            "queue_reason": why_waiting(row.job),
-            "placeholders": range(24),
-            "retry_form": RetryForm(initial={"layout": row.options.get("layout", "auto")}),
-        }
-        return render(request, "datasets/importing.html", context)
+        return render(request, "datasets/importing.html", context | _importing(version))
     return render(request, "datasets/overview.html", context | _overview(request, version))
+
+
+def _importing(version: DatasetVersion) -> dict[str, Any]:
+    row = version.import_job
+    looked = row.job.kind == "preview" and row.job.state == Job.State.FINISHED
+    return {
+        "queue_reason": why_waiting(row.job),
+        "placeholders": range(24),
+        "reading_form": ReadingForm(initial=row.options),
+        "layout_name": report.LAYOUT_NAMES.get(row.options.get("layout", ""), ""),
+        "preview": preview_views.shown(row.job) if looked else None,
+    }
 
 
 def _overview(request: HttpRequest, version: DatasetVersion) -> dict[str, Any]:
@@ -138,12 +163,12 @@ def _overview(request: HttpRequest, version: DatasetVersion) -> dict[str, Any]:
 
 @require_POST
 def retry(request: HttpRequest, pk: int) -> HttpResponse:
-    """Import again what failed, perhaps read as another layout."""
-    row = get_editable(Dataset.objects.all(), request.user, pk=pk)
-    form = RetryForm(request.POST)
+    """Import what was looked at or failed, or look at it (again), perhaps read in another way."""
+    row = get_editable(Dataset.objects.select_related("owner"), request.user, pk=pk)
+    form = ReadingForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "Choose one of the layouts.")
-    elif not services.retry(row, user_of(request), layout=form.cleaned_data["layout"]):
+        messages.error(request, " ".join(f"{error}" for errors in form.errors.values() for error in errors))
+    elif not services.retry(row, user_of(request), look_first="look" in request.POST, **form.reading()):
         messages.info(request, "It is not at rest: nothing to try again.")
     return redirect("datasets:dataset", pk)
 
