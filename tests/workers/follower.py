@@ -1,4 +1,4 @@
-"""What an open run page keeps: a socket that is opened anew whenever it breaks, and every point it brought."""
+"""What an open run page keeps: a socket, opened anew whenever it breaks, and every point it brought."""
 
 from __future__ import annotations
 
