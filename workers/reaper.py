@@ -17,7 +17,7 @@ from webapp.uploads import services as uploads
 from workers.patience import AWAY
 
 log = logging.getLogger(__name__)
-EVERY = 3.0  # seconds
+EVERY = 3.0  # seconds, at most
 SWEEP_EVERY = 3600.0
 
 
@@ -51,7 +51,9 @@ class Reaper:
 def run(leaving: threading.Event) -> None:
     """Look until told to leave."""
     reaper = Reaper()
-    while not leaving.wait(EVERY):
+    # Often enough that two looks are never so far apart that the reaper thinks it was away itself.
+    every = min(EVERY, settings.JOB_LOST_SECONDS / 4)
+    while not leaving.wait(every):
         try:
             reaper.look(time.time())
         except AWAY as error:

@@ -261,3 +261,23 @@ def test_a_new_run_marks_what_differs_from_its_preset(signed_in: Page, furnished
     expect(differences).to_have_text(re.compile("RFLossoff"))
     page.get_by_role("button", name="put back RFLoss", exact=True).click()
     expect(differences.locator("li")).to_have_count(0)
+
+
+def test_who_types_on_while_the_cost_is_computed_sees_that_of_the_last_and_no_complaint(
+    signed_in: Page, furnished: Furnished
+) -> None:
+    page, plan, held = signed_in, "**/runs/plan/", list[Route]()
+    page.goto(f"{furnished.url}/experiments/runs/new/")
+    page.wait_for_load_state("networkidle")
+    page.route(plan, lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks what it is given
+    epochs = page.get_by_label("Epochs")
+    with page.expect_request(plan):
+        epochs.fill("5")
+        epochs.press("Tab")
+    for later in ("6", "7"):
+        epochs.fill(later)
+        epochs.press("Tab")
+    page.wait_for_timeout(500)  # longer than the form waits before it asks
+    assert len(held) == 1
+    with page.expect_response(lambda answer: "optim.epochs=7" in (answer.request.post_data or "")):
+        page.unroute(plan)  # which lets it go

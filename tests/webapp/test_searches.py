@@ -111,7 +111,7 @@ def test_a_study_is_rebuilt_from_rows_with_every_end_and_every_epoch(editor: Use
     ],
 )
 def test_a_hopeless_trial_is_pruned_after_its_grace_and_says_why(
-    editor: User, pruner: str, said: str
+    editor: User, client_of: Callable[[User], Client], pruner: str, said: str
 ) -> None:
     search = begun(editor, pruner=pruner, grace_epochs=2)
     finish_some(search, [1.0, 1.0, 1.0])
@@ -129,6 +129,14 @@ def test_a_hopeless_trial_is_pruned_after_its_grace_and_says_why(
     assert said in job.reason
     jobs.end(job, last=None, exit_status="0")
     assert job.reason in wording.history(job)[0]["detail"]
+    for url in (
+        f"/experiments/{search.experiment_id}/table/",
+        f"/experiments/runs/{hopeless.run_id}/",
+        f"/searches/{search.pk}/",
+    ):
+        page = client_of(editor).get(url).content.decode()
+        assert "Pruned" in page
+        assert "Stopped</span>" not in page
     found = step(search)
     assert [t.outcome for t in found] == ["complete"] * 3 + ["pruned", "open"]
     promising = found[-1]

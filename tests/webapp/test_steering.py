@@ -83,6 +83,8 @@ def test_an_order_waits_until_the_trainer_says_that_it_holds(run: Run, client_of
     assert "2 more epochs by edith" in told
     assert "Learning rate × 0.5: from step 15 on, in epoch 2 rate 0.0005, 14 epochs in all" in told
     assert [(m["step"], m["label"]) for m in steered.marks(fresh(run))] == [(14, "× 0.5"), (14, "+2")]
+    clone = client.get(f"/experiments/runs/{run.pk}/clone/").content.decode()
+    assert "Learning rate × 0.5 from step 15 on, by edith: a clone does not repeat this." in clone
     file = read_job(services.prepare(Job.objects.get(pk=job.pk)))
     assert isinstance(file, TrainJob)
     assert [o["number"] for o in file.steering] == [1, 2]
@@ -112,6 +114,9 @@ def test_a_finished_run_that_is_extended_goes_back_into_the_queue(run: Run, clie
     assert "Stop after an epoch" not in dialog
     assert "Its test faces have been looked at" in dialog
     order(run, "extend", 3)
+    clone = client_of(run.owner).get(f"/experiments/runs/{run.pk}/clone/")
+    assert clone.context["form"]["optim.epochs"].value() == 15
+    assert "It began with 12 epochs and was extended by 3: here all 15 are planned" in clone.content.decode()
     assert (fresh(run).job.state, fresh(run).epochs, fresh(run).test) == ("queued", 15, {})
     assert states(run)[-2:] == ["finished", "queued"]
 

@@ -1,9 +1,10 @@
-"""kill -9 of anything in the middle of a training: it goes on by itself, and its curve has no seam."""
+"""A power cut or Ctrl-C in the middle of a training: it goes on by itself, and its curve has no seam.
+
+What happens when one part is killed is in test_kill_in_every_state.py.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,7 +12,6 @@ import psutil
 import pytest
 
 from tests.product import Product, start_product, wait_until
-from workers.served import is_healthy
 
 pytestmark = [pytest.mark.xdist_group("product"), pytest.mark.slow]
 
@@ -89,24 +89,6 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Training]:
     wait_until(lambda: training.has_reached(3), 90, "three epochs")
     yield training
     training.product.stop()  # the last of those that were started in turn
-
-
-def kill(training: Training, victim: str) -> None:
-    pid = training.child().pid if victim == "child" else training.product.processes()[victim]
-    os.kill(pid, signal.SIGKILL)
-
-
-@pytest.mark.parametrize("victim", ["child", "broker", "web", "gpu", "reaper"])
-def test_a_training_goes_on_within_a_minute(training: Training, victim: str) -> None:
-    before = training.row()
-    kill(training, victim)
-    reached = len(before.epochs) + 4
-    wait_until(lambda: training.has_reached(reached), 60, f"epochs after the {victim} was killed")
-    after = training.row()
-    assert after.state == "running"
-    assert after.attempt == before.attempt + (1 if victim in ("child", "gpu") else 0)
-    assert after.epochs == list(range(len(after.epochs)))
-    wait_until(lambda: is_healthy(training.product.url), 10, "pages")
 
 
 def test_a_training_goes_on_after_the_whole_product_was_killed(training: Training) -> None:

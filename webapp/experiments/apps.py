@@ -21,5 +21,6 @@ class ExperimentsConfig(AppConfig):
                 on_event=training.on_event,
                 orders=steering.orders_of,
                 on_end=steering.ended,
+                label=training.label,
             )
         )

@@ -41,7 +41,7 @@ def new(request: HttpRequest) -> HttpResponse:
 def clone(request: HttpRequest, pk: int) -> HttpResponse:
     """The same form, filled in as another run was."""
     run = _run(request, pk)
-    return _start(request, initial=clone_initial(run), start=run.train_config, clone_of=run)
+    return _start(request, initial=clone_initial(run), start=steered.as_it_went(run), clone_of=run)
 
 
 def _start(
@@ -66,6 +66,7 @@ def _start(
     context = {
         "form": form,
         "clone_of": clone_of,
+        "steered_after": steered.told_to_a_clone(clone_of) if clone_of else [],
         "cards": preset_cards(),
         "presets": preset_values(),
         "has_data": selectors.ready_versions(user).exists(),
@@ -160,7 +161,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _run(request: HttpRequest, pk: int) -> Run:
-    rows = Run.objects.select_related("owner", "job", "experiment", "version__dataset", "model")
+    rows = Run.objects.select_related("owner", "job", "experiment", "trial", "version__dataset", "model")
     return get_visible(rows, request.user, pk=pk)
 
 

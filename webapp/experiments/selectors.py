@@ -56,7 +56,9 @@ def own_experiments(user: User) -> QuerySet[Experiment]:
 
 def runs(user: User) -> QuerySet[Run]:
     """Runs that somebody may see, newest first."""
-    return visible(Run.objects.select_related("owner", "job", "experiment", "version__dataset"), user)
+    return visible(
+        Run.objects.select_related("owner", "job", "experiment", "trial", "version__dataset"), user
+    )
 
 
 def ready_versions(user: User) -> QuerySet[DatasetVersion]:

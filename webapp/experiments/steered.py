@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mmfrm.config import TrainConfig, replace
 from webapp.experiments.models import Run, Steering
 from webapp.jobs.models import Job
 
 Do = Steering.Do
 State = Job.State
 SHORT = {Do.EXTEND: "+{:g}", Do.SCALE_RATE: "× {:g}", Do.SET_RATE: "rate {:g}", Do.STOP_AFTER: "stop"}
+MOST_EPOCHS = 10_000  # that a run may begin with; an extension may lead beyond
 LABEL = 18  # letters beside a line on a chart
 
 
@@ -42,6 +44,25 @@ def waits_for(row: Steering, job: Job) -> str:
     if row.do == Do.STOP_AFTER:
         return "when that epoch has ended" if job.state == State.RUNNING else f"{start} and has ended it"
     return start
+
+
+def as_it_went(run: Run) -> TrainConfig:
+    """Its settings with the epochs that it was extended to: what a clone begins with."""
+    return replace(run.train_config, {"optim.epochs": min(run.epochs, MOST_EPOCHS)})
+
+
+def told_to_a_clone(run: Run) -> list[str]:
+    """What was ordered after its start, and whether a clone does it too, in words."""
+    said = []
+    if run.extended:
+        begun = run.train_config.optim.epochs
+        said.append(
+            f"It began with {begun:,} epochs and was extended by {run.extended:,}: "
+            f"here all {as_it_went(run).optim.epochs:,} are planned from the start."
+        )
+    for row in run.steerings.filter(do__in=(Do.SCALE_RATE, Do.SET_RATE), step__isnull=False):
+        said.append(f"{row} from step {(row.step or 0) + 1:,} on, by {row.by}: a clone does not repeat this.")
+    return said
 
 
 def parts_of(job: Job) -> list[str]:

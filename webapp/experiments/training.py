@@ -44,6 +44,15 @@ def on_event(job: Job, event: Event) -> None:
             pass
 
 
+def label(job: Job) -> str:
+    """The state of its job in one word: a trial that its search stopped was pruned."""
+    if job.state == Job.State.STOPPED:
+        trial = getattr(job.run, "trial", None)
+        if trial is not None and trial.pruned_after is not None:
+            return "Pruned"
+    return job.get_state_display()
+
+
 def weights_of(run: Run) -> Path | None:
     """The folder of the run's best weights; None before its first epoch has ended."""
     path = run.folder / "model"

@@ -22,6 +22,10 @@ def _is_the_end(job: Job, last: Finished | Stopped) -> bool:
     return False
 
 
+def _state(job: Job) -> str:
+    return job.get_state_display()
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of job: how its row becomes a job.json, and what its events mean to its app."""
@@ -37,6 +41,7 @@ class Kind:
     orders: Callable[[Job], list[dict[str, Any]]] = field(default=_no_orders)
     # Within the transaction that ends it, finished or stopped on such an order. True: there is more to do.
     on_end: Callable[[Job, Finished | Stopped], bool] = field(default=_is_the_end)
+    label: Callable[[Job], str] = field(default=_state)  # its state in one word, where the kind knows better
 
 
 _kinds: dict[str, Kind] = {}

@@ -40,7 +40,7 @@ def snapshot(job: Job) -> dict[str, Any]:
     return {
         "id": job.pk,
         "state": job.state,
-        "label": job.get_state_display(),
+        "label": kinds.of(job).label(job),
         "phase": job.phase,
         "done": job.done,
         "total": job.total,

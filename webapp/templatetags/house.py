@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mmfrm.classes import EXPRESSIONS, canonical
+from webapp.jobs import kinds
 from webapp.jobs.models import Job
 
 register = template.Library()
@@ -146,7 +147,7 @@ STATE_ICONS = {
 @register.inclusion_tag("components/state_badge.html")
 def state_badge(job: Job) -> dict[str, Any]:
     """The state of a job, in colour, word and icon. Follows the job where job.js is loaded."""
-    return {"job": job, "icon": STATE_ICONS[Job.State(job.state)]}
+    return {"job": job, "icon": STATE_ICONS[Job.State(job.state)], "label": kinds.of(job).label(job)}
 
 
 @register.inclusion_tag("components/job_progress.html")
