@@ -114,6 +114,7 @@ class Predicted(Event):
     # each: index, picture, file, box [x, y, w, h] | None, probabilities [K] | None, error str | None; where
     # faces were looked for also face (from 0) | None, faces (of this photo), detection 0…1 | None
     rows: list[dict[str, Any]]
+    again: bool = False  # rows of an earlier attempt, for who may have missed them: no new work
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,9 +109,9 @@ def _told_again(log: RowLog) -> Iterator[Event]:
     for row in log.read() if log.count else ():
         message.rows.append(row)
         if len(message.rows) == MESSAGE_ROWS:
-            yield message.take()
+            yield message.take(again=True)
     if message.rows:
-        yield message.take()
+        yield message.take(again=True)
 
 
 @dataclass
@@ -126,8 +126,8 @@ class _Message:
             bool(self.rows) and time.monotonic() - self.since >= MESSAGE_SECONDS
         )
 
-    def take(self) -> Predicted:
-        event = Predicted(rows=self.rows[:MESSAGE_ROWS])
+    def take(self, *, again: bool = False) -> Predicted:
+        event = Predicted(rows=self.rows[:MESSAGE_ROWS], again=again)
         self.rows = self.rows[MESSAGE_ROWS:]
         self.since = time.monotonic()
         return event

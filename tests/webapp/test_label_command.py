@@ -92,16 +92,28 @@ def test_what_cannot_be_labelled_is_said_in_one_line(
         ((photos, "--model", "Third"), f"{second.pk}  Other"),
         ((photos, "--model", "Starter", "--user", "nobody"), "no active account"),
         ((photos, "--model", "Starter", "--no-wait", "--csv", "x.csv"), "--no-wait"),
+        ((photos, "--model", "Starter", "--csv", tmp_path / "nowhere" / "x.csv"), "cannot be written"),
+        ((photos, "--model", "Starter", "--find-faces", "--min-face", 3), "between 20 and 4,000"),
+        ((photos, "--model", "Starter", "--temperature", 0), "between 0.05 and 20"),
         ((photos / "day 0" / "empty", "--model", "Starter"), "holds no files"),
     ):
         (photos / "day 0" / "empty").mkdir(exist_ok=True)
         with pytest.raises(CommandError, match=why):
             called(*arguments)
     assert not LabelBatch.objects.exists()
-    said = called(photos / "day 1" / "3.jpg", "--model", first.pk, "--no-wait", "--find-faces", "--private")
+    said = called(
+        photos / "day 1" / "3.jpg",
+        "--model",
+        first.pk,
+        "--no-wait",
+        "--find-faces",
+        "--private",
+        "--temperature",
+        1.5,
+    )
     batch = LabelBatch.objects.get()
     assert batch.private
-    assert batch.options["faces"] == "find"
+    assert (batch.options["faces"], batch.options["temperature"]) == ("find", 1.5)
     assert f"/labeling/{batch.pk}/" in said
     assert batch.upload is not None
     assert batch.upload.path.read_bytes() == (photos / "day 1" / "3.jpg").read_bytes()

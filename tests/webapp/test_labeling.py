@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -142,6 +144,24 @@ def test_rows_told_twice_are_kept_once(batch: LabelBatch) -> None:
     assert list(Prediction.objects.order_by("index").values_list("index", flat=True)) == list(range(7))
     first = Prediction.objects.get(index=1)
     assert (first.label, first.confidence) == (1, 0.51)
+
+
+def test_a_batch_survives_any_number_of_deaths_between_which_it_gets_further(batch: LabelBatch) -> None:
+    rows = rows_of(batch, settings.JOB_MOST_LOSSES + 3)
+    later = timezone.now() + timedelta(seconds=settings.JOB_LOST_SECONDS + 60)
+    for done in range(1, len(rows)):
+        job = claimed(batch)
+        jobs.record(job, Predicted(rows=rows[: done - 1], again=True))
+        jobs.record(job, Predicted(rows=rows[done - 1 : done]))
+        jobs.reap(later)
+    batch.job.refresh_from_db()
+    assert (batch.job.state, batch.job.losses) == (Job.State.QUEUED, 1)
+    assert list(Prediction.objects.order_by("index").values_list("index", flat=True)) == list(range(done))
+    for _ in range(settings.JOB_MOST_LOSSES):  # rows that are only told again are no progress
+        jobs.record(claimed(batch), Predicted(rows=rows[:done], again=True))
+        jobs.reap(later)
+    batch.job.refresh_from_db()
+    assert batch.job.state == Job.State.FAILED
 
 
 def test_the_upload_is_deleted_when_the_batch_is_finished_and_not_before(

@@ -20,8 +20,9 @@ from webapp.accounts.models import User
 from webapp.jobs.models import Job
 from webapp.labeling import second_opinion, services
 from webapp.labeling.disagreement import by_meaning, divergence
-from webapp.labeling.doubt import learnt_from, suspects
+from webapp.labeling.doubt import learnt_from
 from webapp.labeling.models import LabelBatch, SecondOpinion
+from webapp.registry.doubt import suspects
 from webapp.registry.models import Model
 
 pytestmark = pytest.mark.django_db

@@ -16,8 +16,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from mmfrm.events import Predicted
+from mmfrm.events import Finished, Predicted
 from tests.mmfrm.sources import png, write_zip
+from tests.synthetic_runs import queued_run, ready_version
 from tests.webapp.test_dataset_versions import address
 from tests.webapp.test_datasets import imported
 from tests.webapp.work import do_next
@@ -142,6 +143,48 @@ def test_all_that_an_order_shows_are_changed_and_no_more(
     answer = client_of(editor).post(change, {"action": "exclude", "all": "1"}, headers={"HX-Request": "true"})
     assert "happiness 93%, " in answer.content.decode(), "the grid comes back in its order"
     assert revising.pending(version, editor).excluded == set(range(4, 10)), "the model knows no anger"
+
+
+def test_labels_are_called_likely_wrong_by_a_model_that_did_not_learn_from_them(
+    editor: User, client_of: Clients, version: DatasetVersion
+) -> None:
+    """Faces 4 to 6 are happiness, 7 to 9 neutral; the model is sure of all but two, and 6 is in another's
+    training part."""
+    made, client = scored(editor, version, model_of(editor)), client_of(editor)
+    said = {
+        4: (0.9, 0.1, 0.0),
+        5: (0.1, 0.8, 0.1),
+        6: (0.0, 0.9, 0.1),
+        7: (0.1, 0.8, 0.1),
+        9: (0.7, 0.3, 0.0),
+    }
+    for score in Score.objects.filter(sample__index__in=said).select_related("sample"):
+        score.probabilities = list(said[score.sample.index])
+        score.save()
+    Score.objects.filter(sample__index=8).update(probabilities=[0.1, 0.9, 0.0])
+    scoring.on_event(made.job, Finished(result={}))
+    assert set(shown(client, version, "?sort=doubt")) == {5, 6, 9}
+    made.refresh_from_db()
+    assert made.judged == {"faces": 6, "doubtful": 3, "is_known": False}
+    page = client.get(address("faces", version, "?sort=doubt")).content.decode()
+    assert "the 6 faces here that it has not learnt from" in page
+    assert "is not wholly known here" in page
+    panel = reverse("registry:scorings", args=[version.dataset_id, version.number])
+    assert "3 labels likely wrong" in client.get(panel).content.decode()
+
+    seen = ready_version(editor)
+    face = version.samples.get(index=6)
+    face.pk, face.version, face.index = None, seen, 0
+    face.save()
+    run = queued_run(editor, seen, name="it learnt from face 6")
+    Model.objects.update(run=run)
+    Score.objects.update(doubt=None)
+    scoring.on_event(made.job, Finished(result={}))
+    assert set(shown(client, version, "?sort=doubt")) == {5, 9}
+    Scoring.objects.update(judged={"faces": 0, "doubtful": 0, "is_known": True})
+    Score.objects.update(doubt=None)
+    none = client.get(address("faces", version, "?sort=doubt")).content.decode()
+    assert "has learnt from every labelled face here" in none
 
 
 def test_a_private_model_is_seen_by_its_owner_alone_and_nobody_else_can_ask_it(

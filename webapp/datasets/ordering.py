@@ -14,6 +14,7 @@ from webapp.datasets.models import DatasetVersion, Sample
 from webapp.jobs.models import Job
 
 SORTS = {  # what people choose: its name, the column, and whether the largest come first
+    "doubt": ("Label likely wrong", "doubt", True),
     "disagreement": ("Most against the label", "disagreement", True),
     "loss": ("Highest loss", "loss", True),
     "confidence": ("Least confident", "confidence", False),

@@ -281,6 +281,8 @@ def _apply(job: Job, event: Event) -> None:
             Job.objects.filter(pk=job.pk, started_at=None).update(started_at=timezone.now())
         case Checkpointed():
             Job.objects.filter(pk=job.pk).update(losses=0)
+        case Predicted(again=False) if job.losses:  # rows that are on disk are a labelling's checkpoint
+            Job.objects.filter(pk=job.pk).update(losses=0)
         case Finished():
             Job.objects.filter(pk=job.pk).update(result=event.result)
         case _:

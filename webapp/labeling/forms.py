@@ -16,6 +16,9 @@ from webapp.labeling.standing import MOST_LABELS
 from webapp.registry.models import Model
 from webapp.uploads.models import Upload
 
+SMALLEST, LARGEST = 20, 4000  # a face that is looked for, pixels a side
+COOLEST, HOTTEST = 0.05, 20.0  # temperatures
+
 
 class BatchForm(forms.Form):
     """Photos and the model that labels them."""
@@ -33,8 +36,8 @@ class BatchForm(forms.Form):
         help_text="Every face that is found becomes a row; a photo without one is a row that says so.",
     )
     min_face = forms.IntegerField(
-        min_value=20,
-        max_value=4000,
+        min_value=SMALLEST,
+        max_value=LARGEST,
         required=False,
         label="Smallest face",
         help_text="Pixels a side, where faces are to be found. Empty: 40.",
@@ -48,8 +51,8 @@ class BatchForm(forms.Form):
         "Without it only the face crops stay.",
     )
     temperature = forms.FloatField(
-        min_value=0.05,
-        max_value=20,
+        min_value=COOLEST,
+        max_value=HOTTEST,
         required=False,
         label="Temperature",
         help_text="Above 1 makes every answer less sure, below 1 surer. Empty: the model's own.",

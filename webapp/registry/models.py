@@ -73,6 +73,7 @@ class Scoring(models.Model):
     version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="scorings")
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="scorings")
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="scoring")
+    judged = models.JSONField(default=dict)  # faces, doubtful, is_known: see `doubt.judge`; empty: not yet
 
     class Meta:
         ordering: ClassVar = ["-pk"]
@@ -95,6 +96,7 @@ class Score(models.Model):
     # Both empty where the face has no label, or one that the model does not know.
     loss = models.FloatField(null=True)  # cross-entropy against the label, in nats
     disagreement = models.FloatField(null=True)  # how much surer of its answer than of the label; 0: the same
+    doubt = models.FloatField(null=True)  # only of labels that are likely wrong, see `doubt.judge`
 
     class Meta:
         constraints: ClassVar = [
@@ -104,6 +106,11 @@ class Score(models.Model):
             models.Index(fields=["scoring", "loss", "sample"], name="scores_by_loss"),
             models.Index(fields=["scoring", "confidence", "sample"], name="scores_by_confidence"),
             models.Index(fields=["scoring", "disagreement", "sample"], name="scores_by_disagreement"),
+            models.Index(
+                fields=["scoring", "doubt", "sample"],
+                name="scores_by_doubt",
+                condition=models.Q(doubt__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.urls import reverse
 
 from mmfrm.classes import mapping_indices
-from mmfrm.events import Event, Predicted
+from mmfrm.events import Event, Finished, Predicted
 from mmfrm.jobs import PredictJob
 from webapp.accounts.models import User
 from webapp.accounts.permissions import visible
@@ -19,7 +19,7 @@ from webapp.errors import RefusedError
 from webapp.experiments.models import Run
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
-from webapp.registry import services
+from webapp.registry import doubt, services
 from webapp.registry.models import Model, Score, Scoring
 
 KIND = "score"
@@ -81,10 +81,20 @@ def prepare(job: Job) -> PredictJob:
 
 
 def on_event(job: Job, event: Event) -> None:
-    """Keep answers as they come; a resumed job tells old ones again, which changes nothing."""
-    if not isinstance(event, Predicted):
+    """Keep answers as they come, and judge the labels at the end.
+
+    A resumed job tells old ones again, which changes nothing.
+    """
+    if not isinstance(event, Predicted | Finished):
         return
-    scoring = Scoring.objects.select_related("version", "model").get(job=job)
+    scoring = Scoring.objects.select_related("version", "model__run__version").get(job=job)
+    if isinstance(event, Finished):
+        doubt.judge(scoring)
+    else:
+        _keep(scoring, event)
+
+
+def _keep(scoring: Scoring, event: Predicted) -> None:
     answered = {row["picture"]: row["probabilities"] for row in event.rows if row.get("probabilities")}
     rows = Sample.objects.filter(version=scoring.version, index__in=list(answered))
     theirs = mapping_indices(scoring.version.classes, scoring.model.classes)

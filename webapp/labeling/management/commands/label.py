@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 import zipfile
 from argparse import ArgumentParser
@@ -20,7 +22,9 @@ from webapp.errors import RefusedError
 from webapp.jobs import selectors as jobs
 from webapp.jobs.models import Job
 from webapp.labeling import exports, selectors, services
+from webapp.labeling.forms import COOLEST, HOTTEST, LARGEST, SMALLEST
 from webapp.labeling.models import LabelBatch
+from webapp.registry import starter
 from webapp.registry.models import Model
 from webapp.uploads import services as uploads
 from webapp.uploads.models import Upload
@@ -42,17 +46,15 @@ class Command(BaseCommand):
         parser.add_argument("--find-faces", action="store_true", help="photos as they come, also of groups")
         parser.add_argument("--min-face", type=int, default=40, help="pixels a side, with --find-faces")
         parser.add_argument("--no-photos", action="store_true", help="keep only the faces, with --find-faces")
+        parser.add_argument("--temperature", type=float, help="above 1: less sure (default: the model's own)")
         parser.add_argument("--flip-average", action="store_true", help="a little better, half as fast")
         parser.add_argument("--private", action="store_true", help="hide it from the lab")
         parser.add_argument("--csv", type=Path, help="write the CSV here when it is labelled")
         parser.add_argument("--no-wait", action="store_true", help="put it into the queue and return")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["csv"] and options["no_wait"]:
-            raise CommandError("--csv needs the labels, so it does not go with --no-wait.")
         source: Path = options["folder"]
-        if not source.exists():
-            raise CommandError(f"{source} is not there.")
+        _refuse_what_cannot_be(source, options)
         user = self._user(options["user"])
         model = self._model(user, options["model"])
         batch = self._start(user, model, source, options)
@@ -60,7 +62,10 @@ class Command(BaseCommand):
         self.stdout.write(f"Page: {reverse('labeling:batch', args=[batch.pk])}")
         if options["no_wait"]:
             return
-        job = self._wait(batch)
+        try:
+            job = self._wait(batch)
+        except KeyboardInterrupt:
+            raise CommandError("No longer waiting. The labelling goes on, see its page.") from None
         self._tell(batch, job)
         if options["csv"]:
             _write_csv(batch, options["csv"])
@@ -76,6 +81,8 @@ class Command(BaseCommand):
 
     def _model(self, user: User, wanted: str | None) -> Model:
         models = list(selectors.usable_models(user))
+        if not models and starter.offered():
+            models = [starter.adopt(user)]
         found = [m for m in models if wanted in (None, m.name, str(m.pk))]
         if len(found) == 1:
             return found[0]
@@ -99,6 +106,7 @@ class Command(BaseCommand):
                 faces="find" if options["find_faces"] else "aligned",
                 min_face=options["min_face"],
                 keep_photos=not options["no_photos"],
+                temperature=options["temperature"],
             )
         except RefusedError as error:
             raise CommandError(str(error)) from error
@@ -109,7 +117,7 @@ class Command(BaseCommand):
             packed = Path(folder) / "photos"
             count = 0
             if source.is_file():
-                packed.write_bytes(source.read_bytes())
+                shutil.copyfile(source, packed)
                 name = source.name
             else:
                 name = f"{source.resolve().name}.zip"
@@ -152,6 +160,21 @@ class Command(BaseCommand):
             self.stdout.write(f"  {errors:8,}  no face, or unreadable")
         rate = job.result.get("images_per_second")
         self.stdout.write(f"{total:,} faces labelled" + (f", {rate:,.1f} images a second." if rate else "."))
+
+
+def _refuse_what_cannot_be(source: Path, options: dict[str, Any]) -> None:
+    """Before anything is labelled: it may take hours. The bounds are those of the form."""
+    table, temperature = options["csv"], options["temperature"]
+    if table and options["no_wait"]:
+        raise CommandError("--csv needs the labels, so it does not go with --no-wait.")
+    if not source.exists():
+        raise CommandError(f"{source} is not there.")
+    if table and (table.is_dir() or not os.access(table.absolute().parent, os.W_OK)):
+        raise CommandError(f"{table} cannot be written: is it in a folder that is there?")
+    if not SMALLEST <= options["min_face"] <= LARGEST:
+        raise CommandError(f"--min-face must lie between {SMALLEST} and {LARGEST:,} pixels.")
+    if temperature is not None and not COOLEST <= temperature <= HOTTEST:
+        raise CommandError(f"--temperature must lie between {COOLEST:g} and {HOTTEST:g}.")
 
 
 def _files(folder: Path) -> Iterator[Path]:
