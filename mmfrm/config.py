@@ -63,8 +63,9 @@ class DataConfig(Checked):
     sampling: str = setting(
         "shuffled",
         "Sampling",
-        "shuffled: each image once an epoch; balanced: every class equally often; sqrt: between the two.",
-        choices=("shuffled", "balanced", "sqrt"),
+        "shuffled: each image once an epoch; balanced: every class equally often; sqrt: between the two, by "
+        "the square root of the counts; mild: nearer to shuffled, by their power of ¾.",
+        choices=("shuffled", "balanced", "sqrt", "mild"),
     )
 
 

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from mmfrm.config import DataConfig
 
+# The rarer classes are shown more often the smaller the power is, at the cost of the frequent ones.
+POWERS = {"balanced": 0.0, "sqrt": 0.5, "mild": 0.75}
+
 
 class Labelled(Protocol):
     """What is needed of a split."""
@@ -22,8 +25,8 @@ class Labelled(Protocol):
 def order(split: Labelled, config: DataConfig, *, seed: int, epoch: int) -> NDArray[np.int64]:
     """Positions within the split, as many as it has samples.
 
-    shuffled: each once. balanced: every present class equally often, images of a class in turn.
-    sqrt: classes in proportion to the square root of their counts.
+    shuffled: each once. Else classes in proportion to a power of their counts (POWERS), images of a class
+    in turn.
     """
     rng = np.random.default_rng([seed, epoch, 0x0DE4])
     labels = split.labels
@@ -34,7 +37,7 @@ def order(split: Labelled, config: DataConfig, *, seed: int, epoch: int) -> NDAr
 
 def _quota(labels: NDArray[np.int64], sampling: str, rng: np.random.Generator) -> NDArray[np.int64]:
     present, counts = np.unique(labels, return_counts=True)
-    weights = np.sqrt(counts) if sampling == "sqrt" else np.ones(len(counts))
+    weights = counts ** POWERS[sampling]
     ends = np.round(np.cumsum(weights) / weights.sum() * len(labels)).astype(np.int64)
     quotas = np.diff(ends, prepend=0)
     drawn = [

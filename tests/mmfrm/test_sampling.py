@@ -26,7 +26,7 @@ def test_shuffled_visits_each_image_once() -> None:
     assert drawn.tolist() != list(range(1000))
 
 
-@pytest.mark.parametrize("sampling", ["shuffled", "balanced", "sqrt"])
+@pytest.mark.parametrize("sampling", ["shuffled", "balanced", "sqrt", "mild"])
 def test_the_order_is_a_function_of_seed_and_epoch(sampling: str) -> None:
     config = DataConfig(sampling=sampling)
     first = order(SPLIT, config, seed=1, epoch=3)
@@ -44,9 +44,10 @@ def test_balanced_shows_every_class_equally_often_and_rare_images_in_turn() -> N
     assert np.bincount(drawn)[:900].max() == 1
 
 
-def test_sqrt_lies_between() -> None:
-    drawn = order(SPLIT, DataConfig(sampling="sqrt"), seed=0, epoch=0)
-    shares = np.sqrt([900, 90, 9, 1])
+@pytest.mark.parametrize(("sampling", "power"), [("sqrt", 0.5), ("mild", 0.75)])
+def test_between_them_classes_go_by_a_power_of_their_counts(sampling: str, power: float) -> None:
+    drawn = order(SPLIT, DataConfig(sampling=sampling), seed=0, epoch=0)
+    shares = np.array([900, 90, 9, 1]) ** power
     expected = 1000 * shares / shares.sum()
     assert np.abs(np.bincount(SPLIT.labels[drawn]) - expected).max() <= 1
 
