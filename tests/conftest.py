@@ -152,8 +152,9 @@ def chromium_path() -> str | None:
 @pytest.fixture(scope="module")  # not longer: while Playwright runs, no asynchronous test can
 def browser(chromium_path: str | None) -> Iterator[Browser]:
     """A headless Chromium."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=20_000)  # a loaded machine is slow, and not wrong
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
         yield chromium

@@ -153,7 +153,7 @@ def test_a_lost_connection_is_said_and_taken_back(
     signed_in.context.set_offline(True)
     expect(banner).to_be_visible()
     signed_in.context.set_offline(False)
-    expect(banner).to_be_hidden(timeout=15_000)
+    expect(banner).to_be_hidden()
     console_errors.clear()  # what could not be fetched meanwhile
 
 
@@ -168,7 +168,7 @@ def test_without_a_server_a_page_of_ours_says_so_and_comes_back_by_itself(
     expect(signed_in.get_by_role("heading")).to_have_text("The server cannot be reached")
     expect(signed_in.locator(".empty-icon svg")).to_be_visible()
     signed_in.context.set_offline(False)
-    expect(signed_in.locator("h1")).to_have_text("Queue", timeout=15_000)
+    expect(signed_in.locator("h1")).to_have_text("Queue")
     console_errors.clear()  # what could not be fetched meanwhile
 
 

@@ -66,7 +66,7 @@ def connect(network: CDPSession, *, offline: bool = False) -> None:
 def begun(page: Page) -> None:
     """Wait until some pieces have arrived, and before the last has."""
     bar = page.locator(f"{ROW} [role=progressbar]")
-    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[3-6]\d$"), timeout=20_000)
+    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[3-6]\d$"))
 
 
 def share(page: Page) -> int:
@@ -91,7 +91,7 @@ def test_a_dropped_zip_arrives_and_becomes_a_data_set(new_page: Page, drawn_zip:
     expect(new_page.get_by_text("With a label")).to_be_visible(timeout=90_000)
     expect(new_page.locator(".figure", has_text="Images").first).to_contain_text("210")
     chart = new_page.locator("#classes .main-svg").first
-    expect(chart).to_be_visible(timeout=20_000)
+    expect(chart).to_be_visible()
     expect(new_page.locator(".sample-grid img").first).to_have_js_property("complete", True)
 
 
