@@ -96,7 +96,7 @@ def report(name: str, page: Page, before: dict[str, float]) -> None:
     print(
         f"{name:20} {len(frames):4} frames, median {statistics.median(frames):.1f} ms, 95th percentile "
         f"{p95:.1f} ms, worst {frames[-1]:.0f} ms, late (above 25 ms) {late / len(frames):.1%}, "
-        f"longest task {page.evaluate('() => window.longest'):.0f} ms; a frame: layout and style {moved:.2f} ms, "
+        f"longest task {page.evaluate('() => window.longest'):.0f} ms; a frame: layout {moved:.2f} ms, "
         f"script {1000 * did['ScriptDuration'] / len(frames):.2f} ms",
         flush=True,
     )
