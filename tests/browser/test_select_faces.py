@@ -16,6 +16,11 @@ from webapp.accounts.models import User
 from webapp.datasets import services
 print(services.draw(User.objects.get(username="ada"), count=60).pk)
 """
+IS_IN_SIGHT = """() => {
+  const face = document.activeElement;
+  const { left, width, top, bottom } = face.getBoundingClientRect();
+  return [top + 8, bottom - 8].every((y) => face.contains(document.elementFromPoint(left + width / 2, y)));
+}"""
 
 
 def test_faces_are_selected_by_keyboard_and_become_a_new_version(
@@ -40,6 +45,10 @@ def test_faces_are_selected_by_keyboard_and_become_a_new_version(
     expect(pending).to_have_text("3 left out, 1 relabelled")
     page.keyboard.press("z")
     expect(pending).to_have_text("3 left out")
+    page.locator(".sample-grid a").first.focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowDown")
+        page.wait_for_function(IS_IN_SIGHT)  # above the bar, not behind it
     page.get_by_label("Why").fill("Too dark")
     page.get_by_role("button", name="Make a new version").click()
     page.wait_for_url("**/v2/")

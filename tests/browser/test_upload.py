@@ -184,5 +184,5 @@ def test_several_archives_are_sent_side_by_side(new_page: Page, drawn_zip: Path,
     for row in (rows.nth(0), rows.nth(1)):
         expect(row).to_have_attribute("data-state", "done", timeout=30_000)
     new_page.get_by_role("button", name="Import").click()
-    expect(new_page.get_by_role("link", name="one", exact=True)).to_be_visible()
-    expect(new_page.get_by_role("link", name="two", exact=True)).to_be_visible()
+    expect(new_page.get_by_role("link", name="one", exact=True)).to_be_visible(timeout=30_000)
+    expect(new_page.get_by_role("link", name="two", exact=True)).to_be_visible(timeout=30_000)

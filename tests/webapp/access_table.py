@@ -104,6 +104,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
         Row("PATCH", OWN_UPLOAD, 415, {"pk": "upload"}),
         Row("DELETE", OWN_UPLOAD, 204, {"pk": "upload"}),
     ),
+    "uploads:key": (get(EDITORS), post(EDITORS, 200)),
+    "uploads:revoke_key": (post(SIGNED_IN),),
     # data sets
     "datasets:index": (get(SIGNED_IN),),
     "datasets:new": (get(EDITORS), post(EDITORS, 422)),

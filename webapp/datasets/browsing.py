@@ -55,9 +55,8 @@ class FaceFilter:
     def is_on(self) -> bool:
         return self != FaceFilter()
 
-    def apply(self, version: DatasetVersion) -> QuerySet[Sample]:
-        """In order. The index samples_as_browsed answers it without a look at the rows."""
-        rows = Sample.objects.filter(version=version).order_by("index")
+    def narrow(self, rows: QuerySet[Any], version: DatasetVersion) -> QuerySet[Any]:
+        """Of the version's samples, or of scores, which have the same columns: those that are shown."""
         if self.split:
             rows = rows.filter(split="" if self.split == "none" else self.split)
         if self.label == "none":
@@ -73,20 +72,28 @@ class FaceFilter:
         return rows
 
 
+def in_order(version: DatasetVersion, filters: FaceFilter, order: Order | None = None) -> QuerySet[Any]:
+    """What is shown, in its order: samples, or with an order scores; either has the sample's `index`.
+
+    An index answers it without a look at the rows: samples_as_browsed, or one of faces_by_…
+    With an order, faces that it says nothing of are left out.
+    """
+    if order is not None:
+        return order.apply(lambda rows: filters.narrow(rows, version))
+    return filters.narrow(Sample.objects.filter(version=version), version).order_by("index")
+
+
 def faces(
     version: DatasetVersion, filters: FaceFilter, number: str | None, order: Order | None = None
 ) -> tuple[Page[int], list[Sample]]:
-    """One page of the grid: three queries, whatever the filter and however many faces there are.
-
-    With an order one more: faces that it says nothing of are left out, and each has its `score`.
-    """
-    rows = filters.apply(version) if order is None else order.apply(filters.apply(version))
-    keys = rows.values_list("pk", flat=True)
-    page = Paginator(keys, FACES_A_PAGE).get_page(number)
+    """One page of the grid: three queries, whatever the filter and order and however many faces."""
+    indices = in_order(version, filters, order).values_list("index", flat=True)
+    page = Paginator(indices, FACES_A_PAGE).get_page(number)
     wanted = list(page.object_list)
-    found = Sample.objects.filter(pk__in=wanted).only("index", "name", "split", "label", "flags", "version")
-    by_key = {sample.pk: sample for sample in found}
-    return page, [by_key[pk] for pk in wanted]
+    found = Sample.objects.filter(version=version, index__in=wanted)
+    found = found.only("index", "name", "split", "label", "flags", "version")
+    at = {sample.index: sample for sample in found}
+    return page, [at[index] for index in wanted]
 
 
 def face(version: DatasetVersion, index: int) -> Sample:
@@ -107,7 +114,7 @@ def neighbours(
     sample: Sample, filters: FaceFilter, order: Order | None = None
 ) -> tuple[int | None, int | None]:
     """Index of the face before and after, among those that the filter shows, in its order."""
-    rows = filters.apply(sample.version)
+    rows = in_order(sample.version, filters, order)
     if order is not None:
         return order.neighbours(sample, rows)
     indices = rows.values_list("index", flat=True)
@@ -131,7 +138,7 @@ def card_faces(version: DatasetVersion) -> list[int]:
 
 def page_of(sample: Sample, filters: FaceFilter, order: Order | None = None) -> int:
     """The page of the grid that shows a face."""
-    rows = filters.apply(sample.version)
+    rows = in_order(sample.version, filters, order)
     earlier = rows.filter(index__lt=sample.index) if order is None else order.earlier(sample, rows)
     return earlier.count() // FACES_A_PAGE + 1
 

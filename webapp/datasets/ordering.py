@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,35 +31,35 @@ class Order:
 
     @property
     def _column(self) -> str:
-        return f"scores__{SORTS[self.sort][1]}"
+        return SORTS[self.sort][1]
 
-    def apply(self, rows: QuerySet[Sample]) -> QuerySet[Sample]:
-        """Those of the rows that have a score, in its order; equals as in the data set."""
+    def apply(self, narrow: Callable[[QuerySet[Any]], QuerySet[Any]]) -> QuerySet[Any]:
+        """Scores of the faces that a filter leaves, in order; equals as in the data set, or against it.
+
+        Scores have the columns that filters ask for, so that one index answers, without a join.
+        """
         sign = "-" if SORTS[self.sort][2] else ""
-        scored = rows.filter(Q(scores__scoring=self.scoring), **{f"{self._column}__isnull": False})
-        return scored.order_by(f"{sign}{self._column}", f"{sign}scores__sample_id")
+        scored = narrow(self.scoring.scores.filter(**{f"{self._column}__isnull": False}))
+        return scored.order_by(f"{sign}{self._column}", f"{sign}index")
 
-    def earlier(self, sample: Sample, rows: QuerySet[Sample]) -> QuerySet[Sample]:
-        """Those of the rows that come before a face, the nearest last; none where the face has no score."""
+    def earlier(self, sample: Sample, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Those of the scores that come before a face, the nearest last; none where it has no score."""
         return self._beside(sample, rows, before=True)
 
-    def neighbours(self, sample: Sample, rows: QuerySet[Sample]) -> tuple[int | None, int | None]:
+    def neighbours(self, sample: Sample, rows: QuerySet[Any]) -> tuple[int | None, int | None]:
         """Index of the face before and of the face after."""
         before = self._beside(sample, rows, before=True).reverse()
         after = self._beside(sample, rows, before=False)
         return before.values_list("index", flat=True).first(), after.values_list("index", flat=True).first()
 
-    def _beside(self, sample: Sample, rows: QuerySet[Sample], *, before: bool) -> QuerySet[Sample]:
+    def _beside(self, sample: Sample, rows: QuerySet[Any], *, before: bool) -> QuerySet[Any]:
         value = score_of(self, sample)
         if value is None:
             return rows.none()
         beyond = "gt" if before == SORTS[self.sort][2] else "lt"
         further = Q(**{f"{self._column}__{beyond}": value})
-        equal = Q(**{self._column: value, f"scores__sample_id__{beyond}": sample.pk})
-        # One filter() with both: conditions of two would speak of two different scores.
-        scored = rows.filter(Q(scores__scoring=self.scoring) & (further | equal))
-        sign = "-" if SORTS[self.sort][2] else ""
-        return scored.order_by(f"{sign}{self._column}", f"{sign}scores__sample_id")
+        equal = Q(**{self._column: value, f"index__{beyond}": sample.index})
+        return rows.filter(further | equal)
 
 
 def score_of(order: Order, sample: Sample) -> float | None:

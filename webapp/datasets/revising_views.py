@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from webapp.accounts.permissions import get_editable
 from webapp.accounts.request import user_of
-from webapp.datasets import deleting, duplicate_views, ordering, revising, selectors
+from webapp.datasets import browsing, deleting, duplicate_views, ordering, revising, selectors
 from webapp.datasets.browsing import FaceFilter
 from webapp.datasets.face_views import grid
 from webapp.datasets.models import Dataset, DatasetVersion, Edit
@@ -135,9 +135,8 @@ def _wish(request: HttpRequest) -> tuple[str, str]:
 
 def _selected(request: HttpRequest, version: DatasetVersion) -> list[int]:
     if request.POST.get("all"):
-        rows = FaceFilter.of(request.GET).apply(version)
         order = ordering.order_of(request.GET, ordering.scorings(user_of(request), version))
-        rows = rows if order is None else order.apply(rows)  # which faces without a score are not in
+        rows = browsing.in_order(version, FaceFilter.of(request.GET), order)
         return list(rows.values_list("index", flat=True)[: revising.MOST_AT_ONCE + 1])
     return [int(text) for text in request.POST.getlist("face") if text.isdecimal() and len(text) < 10]
 

@@ -85,6 +85,9 @@ class Scoring(models.Model):
         return f"{self.model} on {self.version}"
 
 
+AS_FILTERED = ("index", "split", "label", "agreement", "flagged", "name")  # columns that samples have too
+
+
 class Score(models.Model):
     """What a model said of one face."""
 
@@ -97,18 +100,26 @@ class Score(models.Model):
     loss = models.FloatField(null=True)  # cross-entropy against the label, in nats
     disagreement = models.FloatField(null=True)  # how much surer of its answer than of the label; 0: the same
     doubt = models.FloatField(null=True)  # only of labels that are likely wrong, see `doubt.judge`
+    # As the sample has them, which never change: with them an index answers a sort and every filter at once,
+    # where a join of 200,000 faces took up to a second.
+    index = models.PositiveIntegerField()
+    split = models.CharField(max_length=8, blank=True)
+    label = models.PositiveSmallIntegerField(null=True, blank=True)
+    agreement = models.FloatField(null=True, blank=True)
+    flagged = models.CharField(max_length=200, blank=True)
+    name = models.CharField(max_length=500)
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["sample", "scoring"], name="one_score_a_face")
         ]
         indexes: ClassVar = [
-            models.Index(fields=["scoring", "loss", "sample"], name="scores_by_loss"),
-            models.Index(fields=["scoring", "confidence", "sample"], name="scores_by_confidence"),
-            models.Index(fields=["scoring", "disagreement", "sample"], name="scores_by_disagreement"),
+            models.Index(fields=["scoring", "loss", *AS_FILTERED], name="faces_by_loss"),
+            models.Index(fields=["scoring", "confidence", *AS_FILTERED], name="faces_by_confidence"),
+            models.Index(fields=["scoring", "disagreement", *AS_FILTERED], name="faces_by_disagreement"),
             models.Index(
-                fields=["scoring", "doubt", "sample"],
-                name="scores_by_doubt",
+                fields=["scoring", "doubt", *AS_FILTERED],
+                name="faces_by_doubt",
                 condition=models.Q(doubt__isnull=False),
             ),
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -20,7 +20,7 @@ from webapp.experiments.models import Run
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.registry import doubt, services
-from webapp.registry.models import Model, Score, Scoring
+from webapp.registry.models import AS_FILTERED, Model, Score, Scoring
 
 KIND = "score"
 LEAST = 1e-6  # probabilities are told with six digits: a loss is never more than that allows
@@ -99,15 +99,22 @@ def _keep(scoring: Scoring, event: Predicted) -> None:
     rows = Sample.objects.filter(version=scoring.version, index__in=list(answered))
     theirs = mapping_indices(scoring.version.classes, scoring.model.classes)
     scores = [
-        _score(scoring.pk, pk, answered[index], None if label is None else theirs[label])
-        for pk, index, label in rows.values_list("pk", "index", "label")
+        _score(scoring.pk, row.pop("pk"), answered[row["index"]], theirs, row)
+        for row in rows.values("pk", *AS_FILTERED)
     ]
     Score.objects.bulk_create(scores, ignore_conflicts=True, batch_size=500)
 
 
-def _score(scoring_id: int, sample_id: int, probabilities: Sequence[float], label: int | None) -> Score:
-    """label: the face's, as an index into the model's classes."""
+def _score(
+    scoring_id: int,
+    sample_id: int,
+    probabilities: Sequence[float],
+    theirs: Sequence[int | None],
+    as_filtered: Mapping[str, Any],
+) -> Score:
+    """theirs: the model's index of each class of the version; as_filtered: columns of the sample."""
     answer = max(range(len(probabilities)), key=probabilities.__getitem__)
+    label = None if as_filtered["label"] is None else theirs[as_filtered["label"]]
     figures: dict[str, Any] = {}
     if label is not None:
         figures["loss"] = -math.log(max(probabilities[label], LEAST))
@@ -119,4 +126,5 @@ def _score(scoring_id: int, sample_id: int, probabilities: Sequence[float], labe
         probabilities=list(probabilities),
         confidence=probabilities[answer],
         **figures,
+        **as_filtered,
     )

@@ -32,3 +32,17 @@ class Upload(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.finished_at is not None
+
+
+class UploadKey(models.Model):
+    """What a program sends files with in somebody's name, and can do nothing else with. One a person."""
+
+    owner = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="upload_key"
+    )
+    token_hash = models.CharField(max_length=64, unique=True)  # the key itself is shown once and not kept
+    made_at = models.DateTimeField(auto_now_add=True)
+    used_at = models.DateTimeField(null=True, blank=True)  # when an upload was last begun with it
+
+    def __str__(self) -> str:
+        return f"Upload key of {self.owner}"

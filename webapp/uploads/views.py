@@ -1,6 +1,7 @@
 """The tus 1.0 protocol: core, creation, termination, expiration (https://tus.io/protocols/resumable-upload).
 
-Cross-site requests are refused as everywhere: the browser's client sends the X-CSRFToken header.
+Cross-site requests are refused as everywhere: the browser's client sends the X-CSRFToken header. A program
+without a browser's session sends an upload key instead (`Authorization: Bearer …`), which nothing else takes.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import http_date
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
 from webapp.accounts.models import User
 from webapp.accounts.permissions import may_create
-from webapp.uploads import selectors, services
+from webapp.uploads import keys, selectors, services
 from webapp.uploads.models import Upload
 from webapp.uploads.services import UploadError
 
@@ -37,7 +40,7 @@ def speaks_tus(view: View[P]) -> View[P]:
     Somebody whose session has ended gets 401 and not a page to sign in at: the client is a program.
     """
 
-    def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def spoken(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         try:
             _check(request)
             response = view(request, *args, **kwargs)
@@ -51,8 +54,18 @@ def speaks_tus(view: View[P]) -> View[P]:
         response["Cache-Control"] = "no-store"
         return response
 
+    guarded = csrf_protect(spoken)
+
+    def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        kind, _, key = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer":
+            return guarded(request, *args, **kwargs)
+        # No other site can make a browser send a key. And no cookie helps who sends a wrong one.
+        request.user = keys.owner_of(key.strip()) or AnonymousUser()
+        return spoken(request, *args, **kwargs)
+
     update_wrapper(wrapped, view)
-    return login_not_required(wrapped)
+    return csrf_exempt(login_not_required(wrapped))
 
 
 @require_http_methods(["POST", "OPTIONS"])
@@ -66,6 +79,8 @@ def uploads(request: HttpRequest) -> HttpResponse:
         raise UploadError(403, "Your role does not allow uploads.")
     size = _whole_number(request, "Upload-Length")
     upload = services.create(user, filename=_filename(request), size=size)
+    if "Authorization" in request.headers:
+        keys.note_use(user)
     response = HttpResponse(status=201)
     response["Location"] = reverse("uploads:upload", args=[upload.pk])  # relative: proxies may rename us
     return _with_offset(response, upload, 0)
@@ -123,6 +138,8 @@ def _check(request: HttpRequest) -> None:
     if request.method == "OPTIONS":
         return
     if not request.user.is_authenticated:
+        if "Authorization" in request.headers:
+            raise UploadError(401, "This upload key is not valid (any more). Make a new one.")
         raise UploadError(401, "You are signed out. Sign in again in another tab, then go on.")
     if request.headers.get("Tus-Resumable") != VERSION:
         raise UploadError(412, f"This server speaks version {VERSION} of the tus protocol.")
