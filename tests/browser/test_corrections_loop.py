@@ -199,7 +199,8 @@ def compare(page: Page) -> None:
     """One page, the same test faces, class by class: the missed expression is found more often."""
     page.locator(".change-table").wait_for(timeout=180_000)
     page.locator("#change-chart.js-plotly-plot").wait_for()
-    assert page.locator("[data-confusion].js-plotly-plot").count() == 2
+    page.evaluate("() => document.querySelector('[data-confusion]').scrollIntoView()")  # drawn when seen
+    page.wait_for_function("() => document.querySelectorAll('[data-confusion].js-plotly-plot').length === 2")
     changes = {row["name"]: row for row in json.loads(page.locator("#changes").text_content() or "[]")}
     missed = changes[MISSED]
     assert missed["count"] == WANTED["test"]

@@ -147,6 +147,7 @@ def wait_for_points(page: Page, chart: str, count: int) -> None:
 
 def look_at_the_results(page: Page) -> None:
     """Confusion matrix, a row an expression, the model to take away."""
+    page.evaluate("() => document.getElementById('results').scrollIntoView()")  # drawn when it is seen
     page.locator("[data-confusion].js-plotly-plot").first.wait_for()
     table = page.locator("#results table").first
     assert table.locator("tbody tr").count() == (8 if REAL.exists() else 7)

@@ -1,20 +1,17 @@
-"""Every transition of a job, in every state, by every cause; and what happens when two come at once."""
+"""Every transition of a job, in every state, by every cause. When two come at once: test_jobs_at_once.py."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
-from itertools import pairwise
 
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
-from mmfrm.events import Checkpointed, Event, Failed, Finished, Progress, Started, StepDone, Stopped
+from mmfrm.events import Checkpointed, Event, Failed, Finished, Progress, Started, Stopped
 from tests.synthetic_runs import Story, queued_run, ready_version
+from tests.webapp.job_states import in_state, state_of
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.jobs import ordering, services
@@ -28,24 +25,6 @@ STORY = Story(epochs=3, steps=12)
 @pytest.fixture
 def run(editor: User) -> Run:
     return queued_run(editor, ready_version(editor))
-
-
-def in_state(run: Run, state: str) -> Job:
-    """The run's job, put into a state as if a worker had it at attempt 1."""
-    active = state in Job.ACTIVE
-    Job.objects.filter(pk=run.job_id).update(
-        state=state, attempt=1, worker="gpu-1", heartbeat_at=timezone.now() if active else None
-    )
-    return Job.objects.get(pk=run.job_id)
-
-
-def state_of(job: Job) -> str:
-    return Job.objects.values_list("state", flat=True).get(pk=job.pk)
-
-
-def states_told(job: Job) -> list[str]:
-    rows = JobEvent.objects.filter(job=job, kind="state").order_by("seq")
-    return [row.payload["state"] for row in rows]
 
 
 # --- by people -------------------------------------------------------------------------------------
@@ -241,100 +220,6 @@ def test_a_checkpoint_between_losses_begins_the_count_anew(run: Run) -> None:
         services.record(job, Checkpointed(path="last.ckpt", epoch=1, step=12))
         services.reap(timezone.now() + LATER)
     assert state_of(run.job) == State.QUEUED
-
-
-# --- at once ---------------------------------------------------------------------------------------
-
-
-def at_once(*acts: Callable[[], object]) -> list[object]:
-    """Do all in threads of their own, from one starting line; answers in order."""
-    line = threading.Barrier(len(acts))
-    answers: list[object] = [None] * len(acts)
-
-    def do(i: int, act: Callable[[], object]) -> None:
-        try:
-            line.wait()
-            answers[i] = act()
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=do, args=pair) for pair in enumerate(acts)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
-
-
-@pytest.mark.django_db(transaction=True)
-def test_eight_workers_at_once_take_each_job_once(editor: User) -> None:
-    version = ready_version(editor)
-    waiting = [queued_run(editor, version, name=str(i)).job_id for i in range(5)]
-    acts = [partial(services.claim, "gpu", f"gpu-{i}") for i in range(8)]
-    taken = [job for job in at_once(*acts) if isinstance(job, Job)]
-    assert sorted(job.pk for job in taken) == sorted(waiting)
-    assert len({job.worker for job in taken}) == len(waiting)
-    assert set(Job.objects.values_list("attempt", flat=True)) == {1}
-
-
-LEGAL = {
-    (State.QUEUED, State.STARTING),
-    (State.QUEUED, State.PAUSED),
-    (State.QUEUED, State.STOPPED),
-    (State.STARTING, State.PAUSING),
-    (State.STARTING, State.STOPPING),
-    (State.RUNNING, State.PAUSING),
-    (State.RUNNING, State.STOPPING),
-    (State.RUNNING, State.FINISHED),
-    (State.RUNNING, State.QUEUED),
-    (State.PAUSING, State.STOPPING),
-    (State.PAUSING, State.PAUSED),
-    (State.PAUSING, State.FINISHED),
-    (State.PAUSED, State.STOPPED),
-    (State.PAUSED, State.QUEUED),
-    (State.STOPPING, State.STOPPED),
-    (State.STOPPING, State.FINISHED),
-    (State.STOPPED, State.QUEUED),
-    (State.FAILED, State.QUEUED),
-}
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.PAUSED, State.STOPPED, State.FAILED])
-def test_opposite_buttons_at_once_leave_a_story_that_makes_sense(run: Run, editor: User, state: str) -> None:
-    job = in_state(run, state)
-    told = len(states_told(job))
-    at_once(*[partial(act, job, editor) for act in (services.stop, services.resume) * 2])
-    at_once(*[partial(act, job, editor) for act in (services.pause, services.stop) * 2])
-    path = [state, *states_told(job)[told:]]
-    assert set(pairwise(path)) <= LEGAL
-    assert path[-1] == state_of(job)
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("wish", [services.pause, services.stop])
-def test_a_wish_at_the_moment_of_a_loss_is_never_forgotten(run: Run, editor: User, wish: Wish) -> None:
-    job = in_state(run, State.RUNNING)
-    asked, _ = at_once(
-        lambda: wish(job, editor), lambda: services.end(job, last=None, exit_status="killed by signal 9")
-    )
-    assert asked
-    assert state_of(job) in (State.PAUSED, State.STOPPED)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_many_writers_at_once_leave_no_gap_and_no_duplicate(run: Run) -> None:
-    job = in_state(run, State.RUNNING)
-    steps = list(STORY.steps_of(0, every=1))
-
-    def say(part: list[StepDone]) -> None:
-        for step in part:
-            services.record(job, step)
-
-    at_once(*[partial(say, steps[i::4]) for i in range(4)])
-    seqs = list(JobEvent.objects.filter(job=job).order_by("seq").values_list("seq", flat=True))
-    assert seqs == list(range(1, len(seqs) + 1))
-    assert len(seqs) == 1 + len(steps)
 
 
 def test_the_starting_event_of_a_second_attempt_is_recorded(run: Run) -> None:

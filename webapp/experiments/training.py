@@ -47,7 +47,7 @@ def on_event(job: Job, event: Event) -> None:
 def label(job: Job) -> str:
     """The state of its job in one word: a trial that its search stopped was pruned."""
     if job.state == Job.State.STOPPED:
-        trial = getattr(getattr(job, "run", None), "trial", None)  # examples of the style guide have no run
+        trial = getattr(getattr(job, "run", None), "trial", None)  # the look book has jobs of no run
         if trial is not None and trial.pruned_after is not None:
             return "Pruned"
     return job.get_state_display()

@@ -37,12 +37,34 @@ function layout() {
   };
 }
 
-/** Draw the matrices that are shown, and place the intervals. Call again after htmx has brought new ones. */
+// A matrix is the dearest thing to draw, and each epoch brings new ones: they wait until they come into sight,
+// and are drawn one after another in tasks of their own, so that the page answers between them.
+const BREATH = 8; // ms
+let last = Promise.resolve();
+const sight = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (!isIntersecting) continue;
+    sight.unobserve(target);
+    last = last.then(() => drawOne(target)).catch(reportError).then(breathe);
+  }
+}, { rootMargin: "200px" });
+
+function breathe() {
+  return new Promise((resume) => { setTimeout(resume, BREATH); });
+}
+
+async function drawOne(element) {
+  const source = document.getElementById(element.dataset.confusion);
+  if (!element.isConnected || !source) return; // htmx has brought a newer one meanwhile
+  const data = JSON.parse(source.textContent);
+  await draw(element, () => traces(data), layout, { displayModeBar: false });
+}
+
+/** Draw the matrices when they are seen, and place the intervals. Call again after htmx has brought new ones. */
 export function showFigures(root = document) {
   for (const element of root.querySelectorAll("[data-confusion]")) {
-    if (element.closest("[hidden]")) continue;
-    const data = JSON.parse(document.getElementById(element.dataset.confusion).textContent);
-    draw(element, () => traces(data), layout, { displayModeBar: false });
+    sight.unobserve(element); // else it would not be told of one that is in sight already
+    sight.observe(element);
   }
   for (const element of root.querySelectorAll(".interval")) {
     const { low, high, at } = element.dataset;

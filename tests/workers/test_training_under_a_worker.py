@@ -1,17 +1,22 @@
-"""A power cut or Ctrl-C in the middle of a training: it goes on by itself, and its curve has no seam.
+"""A real training under a real worker: steered, cut off, gone on with, stopped; no seam in its curve.
 
-What happens when one part is killed is in test_kill_in_every_state.py.
+What happens when one part of the product is killed is in test_kill_in_every_state.py.
 """
 
 from __future__ import annotations
 
+import json
+import re
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 import pytest
 
 from tests.product import Product, start_product, wait_until
+from tests.server.visitor import Visitor
 
 pytestmark = [pytest.mark.xdist_group("product"), pytest.mark.slow]
 
@@ -27,11 +32,12 @@ from webapp.datasets.models import DatasetVersion
 from webapp.experiments.services import start_run
 config = replace(presets()["quick-look"], {
     "network.fusion": "none", "network.width": 0.25, "optim.epochs": 2000, "optim.batch_size": 32,
+    "optim.warmup_steps": 0,
     "runtime.checkpoint_seconds": 5.0, "runtime.threads": 1,
 })
 run = start_run(User.objects.get(), version=DatasetVersion.objects.get(), preset="quick-look", config=config,
                 name="to be killed")
-print(run.job_id)
+print(run.pk, run.job_id)
 """
 STOP = """
 from webapp.jobs.models import Job
@@ -57,6 +63,7 @@ class Training:
     """A training in a running product, seen through its rows."""
 
     product: Product
+    run: int
     job: int
 
     def row(self) -> Row:
@@ -72,6 +79,13 @@ class Training:
         assert row.state != "failed", row.reason
         return len(row.epochs) >= epochs
 
+    def steered(self, number: int) -> dict[str, Any]:
+        """What its trainer said when an order began to hold; waits for it."""
+        found = "SELECT payload FROM jobs_jobevent WHERE job_id = ? AND kind = 'steered' AND key = ?"
+        wait_until(lambda: bool(self.product.rows(found, self.job, number)), 60, f"order {number} obeyed")
+        payload: dict[str, Any] = json.loads(self.product.rows(found, self.job, number)[0][0])
+        return payload
+
     def child(self) -> psutil.Process:
         """The training's own process."""
         worker = psutil.Process(self.product.processes()["gpu"])
@@ -85,10 +99,49 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Training]:
     product.query(DRAW)
     ready = "SELECT 1 FROM datasets_datasetversion WHERE ready_at IS NOT NULL"
     wait_until(lambda: bool(product.rows(ready)), 60, "drawn faces")
-    training = Training(product, int(product.query(TRAIN)))
+    run, job = product.query(TRAIN).split()
+    training = Training(product, int(run), int(job))
     wait_until(lambda: training.has_reached(3), 90, "three epochs")
     yield training
     training.product.stop()  # the last of those that were started in turn
+
+
+def test_what_is_ordered_in_the_browser_holds_in_the_trainer_and_the_history_says_who_and_when(
+    training: Training,
+) -> None:
+    visitor = Visitor(training.product.url)
+    visitor.get(training.product.link.removeprefix(training.product.url))
+    page = f"/experiments/runs/{training.run}/"
+
+    def order(part: str, **fields: object) -> None:
+        visitor.post(f"{page}steer/", {"part": part, "request_key": uuid.uuid4(), "seen": 0} | fields)
+
+    order("rate", do="set_rate", rate_value="0.0004")
+    began = training.steered(1)
+    assert began["learning_rate"] == pytest.approx(0.0004, rel=0.01)
+    order("rate", do="scale_rate", rate_value="0.5", seen=1)
+    halved = training.steered(2)
+    assert halved["step"] >= began["step"]
+    assert halved["learning_rate"] == pytest.approx(0.0002, rel=0.01)
+    order("extend", epochs=5, seen=2)
+    assert training.steered(3)["epochs"] == 2005
+    order("note", note_epoch=1, text="the rate was too high")
+    last = len(training.row().epochs) + 3  # counted from 1, as people do
+    order("stop_after", epoch=last, seen=3)
+    wait_until(lambda: training.row().state == "stopped", 60, f"stopped after epoch {last}")
+    row = training.row()
+    assert row.epochs == list(range(last))
+    assert f"after epoch {last}" in row.reason
+    rates = "SELECT payload FROM jobs_jobevent WHERE job_id = ? AND kind = 'epoch' ORDER BY key DESC LIMIT 1"
+    [(payload,)] = training.product.rows(rates, training.job)
+    assert json.loads(payload)["learning_rate"] == pytest.approx(0.0002, rel=0.01)
+
+    [(who,)] = training.product.rows("SELECT username FROM accounts_user")
+    history = visitor.get(f"{page}log/")
+    for told in ("Learning rate × 0.5", "5 more epochs", f"Stop after epoch {last}", "the rate was too high"):
+        assert re.search(rf"{re.escape(told)}.*by {who}.*<time", history, re.DOTALL), told
+    visitor.post(f"/jobs/{training.job}/resume/", {})
+    wait_until(lambda: training.has_reached(last + 2), 60, "it goes on beyond the epoch of that order")
 
 
 def test_a_training_goes_on_after_the_whole_product_was_killed(training: Training) -> None:
