@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CHUNKS_AHEAD = 3  # decoded and waiting, beside those that the engine works on
 PREVIEW_SIDE = 1280  # pixels of the longer side of a photo that is kept: enough to see its faces
 PREVIEW_QUALITY = 85
+OBLONG = 1.25  # photos are 4:3 or longer; face crops are square or, of some data sets, 6:5
 PHOTOS_AT_ONCE = 8  # a group photo has many faces, and a stop waits for what was begun
 
 
@@ -39,6 +40,7 @@ class Slot:
 
     picture: int  # position in the source
     error: str | None = None
+    is_oblong: bool = False  # of what should be a face crop: no such crop is much longer than wide
     box: list[int] | None = None
     shown: bytes | None = None  # encoded picture to keep, where asked for
     photo: Preview | None = None  # of the first face of a photo, where asked for
@@ -103,7 +105,9 @@ def _crops(pictures: Pictures, positions: range, keep_shown: bool) -> Chunk:
     for i, slot in enumerate(slots):
         try:
             data = pictures.read(slot.picture)
-            faces[i] = images.face(data)
+            pixels = images.decode(data, at_least=2 * images.SIDE)
+            slot.is_oblong = max(pixels.shape[:2]) > OBLONG * min(pixels.shape[:2])
+            faces[i] = images.resized(pixels)
             slot.shown = images.shown(data)[0] if keep_shown else None
         except ImageError as error:
             slot.error = str(error)

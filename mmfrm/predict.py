@@ -31,6 +31,10 @@ from mmfrm.spreadsheet import write_csv
 
 MESSAGE_ROWS = 256  # in one Predicted event, at most
 MESSAGE_SECONDS = 0.4
+OBLONG = (
+    "Most of these pictures are not square, as face crops are, and each is labelled whole. If they are "
+    "photos as they come, label them again and let faces be found: the labels of whole photos mean nothing."
+)
 
 
 def predict(folder: Path, job: PredictJob, control: Control) -> Iterator[Event]:
@@ -142,6 +146,8 @@ def _label(
         before = log.next_picture
         rows, shown, photos = _new_rows(pictures, chunk, probabilities, first=before)
         log.append(rows, shown, photos)
+        if before == 0 and 2 * sum(slot.is_oblong for slot in chunk.slots) > len(chunk.slots):
+            yield Notice(text=OBLONG, level="warning")
         message.rows += rows
         meter.add(log.next_picture - before)
         while message.is_due():

@@ -83,6 +83,8 @@ function show() {
   part("file").textContent = face.file;
   part("file").title = face.file;
   part("said").textContent = face.said ? `You said: ${nameOf(face.said)}` : "";
+  part("photo").hidden = !face.photo;
+  part("photo").href = face.photo ?? "";
   for (const button of root.querySelectorAll("[data-label]")) {
     const label = Number(button.dataset.label);
     const share = face.probabilities[label] ?? 0;
@@ -156,7 +158,8 @@ function hideModel(isHidden) {
 }
 
 function press(button) {
-  if (button.disabled) return null;
+  if (button.disabled || button.hidden) return null;
+  if ("reviewPhoto" in button.dataset) return button.click(); // a link: the browser opens its tab
   if ("undo" in button.dataset) return undo();
   if ("back" in button.dataset) return go(-1);
   if ("forward" in button.dataset) return go(1);
@@ -190,7 +193,7 @@ document.addEventListener("keydown", async (event) => {
 root.addEventListener("click", (event) => {
   const button = event.target.closest("[data-key]");
   if (!button) return;
-  inTurn(button);
+  if (!("reviewPhoto" in button.dataset)) inTurn(button);
   button.blur(); // or Enter would press it again
 });
 document.getElementById("review-order")?.addEventListener("change", (event) => {

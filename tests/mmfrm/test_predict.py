@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mmfrm import images
 from mmfrm.checkpoint import load_model
 from mmfrm.control import Control
-from mmfrm.events import Event, Finished, Predicted, Progress, Started, Stopped
+from mmfrm.events import Event, Finished, Notice, Predicted, Progress, Started, Stopped
 from mmfrm.failures import JobError
 from mmfrm.jobs import PredictJob, write_job
 from mmfrm.predict import predict
@@ -209,6 +210,16 @@ def test_what_is_no_model_is_named(tmp_path: Path) -> None:
     source = jpegs(tmp_path / "photos", 1)
     with pytest.raises(JobError, match="not a model folder"):
         label(tmp_path / "job", tmp_path, source)
+
+
+def test_who_labels_whole_photos_is_told_so_early(tmp_path: Path, model: Path) -> None:
+    source = jpegs(tmp_path / "photos", 5)
+    for name in ("00001.jpg", "00003.jpg"):
+        Image.new("RGB", (160, 100)).save(source / name)
+    assert not [e for e in label(tmp_path / "few", model, source) if isinstance(e, Notice)]
+    Image.new("RGB", (100, 160)).save(source / "00002.jpg")
+    events = label(tmp_path / "most", model, source)
+    assert ["let faces be found" in e.text for e in events if isinstance(e, Notice)] == [True]
 
 
 # --- killed -------------------------------------------------------------------------------------------

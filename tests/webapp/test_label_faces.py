@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from mmfrm.events import Predicted, Started
+from mmfrm.events import Notice, Predicted, Started
 from mmfrm.jobs import PredictJob
 from webapp.accounts.models import User
 from webapp.jobs import services as jobs
@@ -95,13 +95,17 @@ def test_each_face_of_a_photo_is_shown_and_written_with_its_box(client: Client, 
     none = {"picture": 1, "file": "wall.jpg", "probabilities": None, "error": "no face found", "box": None}
     batch.folder.mkdir(parents=True)
     (batch.folder / "photos.pack").write_bytes(b"\xff\xd8\xffphoto")
-    found["photo"] = [0, 8, 640, 480]
+    found |= {"photo": [0, 8, 640, 480], "offset": 0, "length": 1}
     rows = [
         found | {"index": 0, "box": [10, 20, 51, 52], "face": 0, "faces": 2, "detection": 0.99},
         found | {"index": 1, "box": [110, 21, 43, 44], "face": 1, "faces": 2, "detection": 0.9},
         none | {"index": 2, "face": None, "faces": 0, "detection": None},
     ]
     jobs.record(job, Predicted(rows=rows))
+    for _ in range(2):  # a job that goes on says it again
+        jobs.record(job, Notice(text="Some photos were not kept.", level="warning"))
+    head = client.get(reverse("labeling:head", args=[batch.pk])).content.decode()
+    assert head.count("Some photos were not kept.") == 1
     for view in ("grid", "table"):
         page = client.get(reverse("labeling:batch", args=[batch.pk]), {"view": view}).content.decode()
         assert "51 × 52 at 10, 20" in page
@@ -109,6 +113,12 @@ def test_each_face_of_a_photo_is_shown_and_written_with_its_box(client: Client, 
         assert "no face found" in page
         assert "99.0" in page  # of the detector
     look_at_photos(client, batch)
+    asked = {"page": "a", "order": "file", "count": 9}
+    lent = client.post(
+        reverse("labeling:next_faces", args=[batch.pk]), asked, content_type="application/json"
+    )
+    at = reverse("labeling:photo", args=[batch.pk, 0])
+    assert [face["photo"] for face in lent.json()["faces"]] == [f"{at}#face-0", f"{at}#face-1"]
     answer = client.get(reverse("labeling:csv", args=[batch.pk]))
     text = b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
     table = list(csv.DictReader(io.StringIO(text)))

@@ -156,7 +156,15 @@ def _face(batch: LabelBatch, row: Prediction) -> dict[str, Any]:
         "url": reverse("labeling:face", args=[batch.pk, row.index]),
         "label": row.label,
         "probabilities": row.probabilities,
+        "photo": _photo(batch, row),
     }
+
+
+def _photo(batch: LabelBatch, row: Prediction) -> str | None:
+    """Where a face is shown in the photo that it was found in, to see what goes on around it."""
+    if row.photo is None or row.picture is None:
+        return None
+    return f"{reverse('labeling:photo', args=[batch.pk, row.picture])}#face-{row.index}"
 
 
 def _second(second: SecondOpinion, probabilities: list[float]) -> dict[str, Any]:

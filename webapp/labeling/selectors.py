@@ -31,6 +31,7 @@ PHOTOS = {
     "none": "Photos without a face",
 }
 VIEWS = ("grid", "table")
+MOST_NOTICES = 50  # looked at; equal ones are shown once
 REVIEWS = {
     "": "Reviewed or not",
     "open": "Not reviewed",
@@ -186,3 +187,9 @@ def pixels_of(batch: LabelBatch, face: Prediction) -> bytes:
     if face.offset is None or face.length is None:
         raise ValueError(f"face {face.index} has no pixels")
     return packs.read(batch.folder / "faces.pack", face.offset, face.length)
+
+
+def notices(batch: LabelBatch) -> list[dict[str, str]]:
+    """What the labelling wanted people to know, each text once: `text` and `level`."""
+    told = batch.job.events.filter(kind="notice").order_by("seq").values_list("payload", flat=True)
+    return list({payload["text"]: payload for payload in told[:MOST_NOTICES]}.values())

@@ -68,6 +68,7 @@ def batch(request: HttpRequest, pk: int) -> HttpResponse:
         "keys": review_views.keys(row),
         "commands": review_views.COMMANDS,
         "may_edit": may_edit(request.user, row),
+        "notices": selectors.notices(row),
         "edit_form": EditForm(instance=row),
         "datasets": selectors.made_datasets(user_of(request), row),
         "dataset_form": DatasetForm(user=user_of(request), batch=row, auto_id="made_%s"),
@@ -80,7 +81,8 @@ def batch(request: HttpRequest, pk: int) -> HttpResponse:
 def head(request: HttpRequest, pk: int) -> HttpResponse:
     """State and buttons alone, for htmx."""
     row = _batch(request, pk)
-    return render(request, "labeling/_head.html", {"batch": row, "may_edit": may_edit(request.user, row)})
+    context = {"batch": row, "may_edit": may_edit(request.user, row), "notices": selectors.notices(row)}
+    return render(request, "labeling/_head.html", context)
 
 
 @require_GET

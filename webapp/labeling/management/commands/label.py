@@ -152,6 +152,8 @@ class Command(BaseCommand):
     def _tell(self, batch: LabelBatch, job: Job) -> None:
         if job.state != Job.State.FINISHED:
             raise CommandError(f"{job.get_state_display()}. {job.reason}".strip())
+        for notice in selectors.notices(batch):
+            self.stdout.write(notice["text"])
         counts, errors = selectors.counts(batch)
         total = sum(c.count for c in counts)
         for c in sorted(counts, key=lambda c: -c.count):
