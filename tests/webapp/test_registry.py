@@ -18,7 +18,7 @@ from mmfrm.config import presets
 from mmfrm.engines.model_files import ModelFiles
 from tests.mmfrm.models import tiny_model
 from tests.synthetic_runs import CLASSES, Story, keep_a_model, play, queued_run, ready_version
-from tests.webapp.test_jobs_state_machine import at_once
+from tests.webapp.test_jobs_at_once import at_once
 from webapp.accounts.models import User
 from webapp.errors import RefusedError
 from webapp.experiments import services as experiments
