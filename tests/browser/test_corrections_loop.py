@@ -152,7 +152,7 @@ def label(page: Page, photos: Path) -> str:
     """Drop the photos for the model that misses the expression; answers the batch's address."""
     page.get_by_role("link", name="Label with this model").click()
     page.locator("[data-upload-files-input]").set_input_files(photos)
-    page.locator("button[data-needs-upload]:enabled").click(timeout=30_000)
+    page.locator("button.btn-primary[data-needs-upload]:enabled").click(timeout=30_000)
     page.wait_for_url("**/labeling/*/")
     page.locator("#batch-head .state[data-state=finished]").wait_for(timeout=180_000)
     return page.url

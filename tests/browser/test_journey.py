@@ -78,7 +78,7 @@ def upload(page: Page, product: Product, archive: Path) -> None:
     """Drop the archive, watch it arrive and be read, and find every image counted."""
     page.goto(product.url + "/datasets/new")
     page.locator("[data-upload-files-input]").set_input_files(archive)
-    page.locator("button[data-needs-upload]:enabled").click(timeout=60_000)
+    page.locator("button.btn-primary[data-needs-upload]:enabled").click(timeout=60_000)
     page.wait_for_url("**/datasets/*/")
     page.get_by_role("link", name="Train on it").wait_for(timeout=120_000)
     shown = page.locator("main").inner_text()
@@ -165,7 +165,7 @@ def label(page: Page, photos: list[Path]) -> None:
     page.get_by_role("link", name="Label with this model").click()
     page.wait_for_url("**/labeling/new?*")
     page.locator("[data-upload-files-input]").set_input_files(photos)
-    page.locator("button[data-needs-upload]:enabled").click(timeout=60_000)
+    page.locator("button.btn-primary[data-needs-upload]:enabled").click(timeout=60_000)
     page.wait_for_url("**/labeling/*/")
     page.locator("#batch-head [data-state=finished]").wait_for(timeout=180_000)
     page.locator("#faces img").first.wait_for()

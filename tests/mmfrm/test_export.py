@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from mmfrm.control import Control
 from mmfrm.data.drawn import draw
 from mmfrm.engines import open_engine
 from mmfrm.engines.model_files import ModelFiles
-from mmfrm.engines.onnx_file import write_onnx
 from mmfrm.events import Event, Finished, Notice, Stopped
 from mmfrm.export import export
 from mmfrm.failures import JobError
@@ -77,16 +77,20 @@ def test_the_export_is_a_model_folder_too(whole: tuple[Path, Path]) -> None:
     assert all(torch.equal(v, expected[k]) for k, v in again.network.state_dict().items())
 
 
-def test_a_file_that_answers_differently_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = tiny_model(tmp_path / "model")
-    other = tiny_model(tmp_path / "other")
-    loaded = load_model(other)
+@pytest.fixture
+def written_before(whole: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever model is exported, its ONNX file is that of `whole`; writing one takes ten seconds."""
+    monkeypatch.setattr("mmfrm.export.write_onnx", lambda _, path: copyfile(whole[1] / "model.onnx", path))
+
+
+@pytest.mark.usefixtures("written_before")
+def test_a_file_that_answers_differently_is_refused(tmp_path: Path, whole: tuple[Path, Path]) -> None:
+    loaded = load_model(whole[0])
     with torch.no_grad():
         loaded.network.expression.fc.bias.add_(torch.arange(len(CLASSES)))
-    save_model(other, loaded.network, classes=CLASSES, config=loaded.config, card={})
-    monkeypatch.setattr("mmfrm.export.write_onnx", lambda folder, path: write_onnx(other, path))
+    save_model(tmp_path / "other", loaded.network, classes=CLASSES, config=loaded.config, card={})
     with pytest.raises(JobError, match="answers differently"):
-        exported(tmp_path / "out", model)
+        exported(tmp_path / "out", tmp_path / "other")
     assert not (tmp_path / "out" / "model.onnx").exists()
 
 
@@ -120,11 +124,10 @@ def test_classes_unlike_the_data_are_checked_by_agreement(tmp_path: Path, drawn:
     assert all("accuracy" not in figures for figures in checks.values())
 
 
-def test_a_stop_between_steps_ends_the_export(tmp_path: Path) -> None:
-    model = tiny_model(tmp_path / "model")
+@pytest.mark.usefixtures("written_before")
+def test_a_stop_between_steps_ends_the_export(tmp_path: Path, whole: tuple[Path, Path]) -> None:
     control = Control()
     control.request_stop("enough")
-    (tmp_path / "out").mkdir()
-    events = list(export(tmp_path / "out", ExportJob(model=str(model)), control))
+    events = list(export(tmp_path, ExportJob(model=str(whole[0])), control))
     assert isinstance(events[-1], Stopped)
-    assert not (tmp_path / "out" / "report.json").exists()
+    assert not (tmp_path / "report.json").exists()

@@ -18,7 +18,7 @@ from tests.product import start_product, wait_until
 from tests.workers.stage import PATIENCE, SETTINGS, STATES, Row, Stage
 from workers.served import is_healthy
 
-pytestmark = [pytest.mark.xdist_group("product"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("product"), pytest.mark.slow, pytest.mark.timeout(900)]
 
 # In which states a training may be once everything is back and has done what was wished of it.
 AFTERWARDS: dict[str, tuple[str, ...]] = {
