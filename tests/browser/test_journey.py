@@ -105,11 +105,12 @@ def train(page: Page) -> None:
     epochs = page.get_by_label("Epochs", exact=True)
     epochs.fill("2")
     page.get_by_label("Seed", exact=True).fill("1")
-    most = page.locator("[name='data.max_train']")  # folded: few need it
-    most.evaluate(
-        "(box) => { for (let e = box; e; e = e.parentElement) if (e.tagName === 'DETAILS') e.open = true }"
-    )
-    most.fill("1500")
+    for name, most in (("data.max_train", "900"), ("data.max_eval", "400")):  # folded: few need them
+        box = page.locator(f"[name='{name}']")
+        box.evaluate(
+            "(box) => { for (let e = box; e; e = e.parentElement) if (e.tagName === 'DETAILS') e.open = true }"
+        )
+        box.fill(most)
     page.get_by_role("button", name="Start the run").click()
     page.wait_for_url("**/experiments/runs/*/")
     seen = {points(page, "steps"), points(page, "loss")}
