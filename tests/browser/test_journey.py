@@ -107,9 +107,7 @@ def train(page: Page) -> None:
     page.get_by_label("Seed", exact=True).fill("1")
     for name, most in (("data.max_train", "900"), ("data.max_eval", "400")):  # folded: few need them
         box = page.locator(f"[name='{name}']")
-        box.evaluate(
-            "(box) => { for (let e = box; e; e = e.parentElement) if (e.tagName === 'DETAILS') e.open = true }"
-        )
+        box.evaluate("(box) => { for (let e = box; e; e = e.parentElement) if ('open' in e) e.open = true }")
         box.fill(most)
     page.get_by_role("button", name="Start the run").click()
     page.wait_for_url("**/experiments/runs/*/")
