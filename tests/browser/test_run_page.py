@@ -159,6 +159,8 @@ def test_launching_watching_and_stopping_without_a_mouse(
 ) -> None:
     page = signed_in
     page.goto(f"{furnished.url}/experiments/runs/new/")
+    page.get_by_label("Data set").focus()
+    page.keyboard.type("FERPlus")  # the only one is chosen already, but other tests may have made more
     page.get_by_label("Name").focus()
     page.keyboard.type("typed")
     tab_to(page, "Start the run")

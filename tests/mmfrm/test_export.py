@@ -24,6 +24,7 @@ from mmfrm.failures import JobError
 from mmfrm.jobs import DrawJob, ExportJob
 from tests.mmfrm.models import CLASSES, faces, tiny_model
 
+pytestmark = pytest.mark.xdist_group("export")  # one process: what they share takes half a minute
 DRAWN = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
 
 
