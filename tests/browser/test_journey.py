@@ -105,7 +105,7 @@ def train(page: Page) -> None:
     epochs = page.get_by_label("Epochs", exact=True)
     epochs.fill("2")
     page.get_by_label("Seed", exact=True).fill("1")
-    for name, most in (("data.max_train", "900"), ("data.max_eval", "400")):  # folded: few need them
+    for name, most in (("data.max_train", "600"), ("data.max_eval", "250")):  # folded: few need them
         box = page.locator(f"[name='{name}']")
         box.evaluate("(box) => { for (let e = box; e; e = e.parentElement) if ('open' in e) e.open = true }")
         box.fill(most)
