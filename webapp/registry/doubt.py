@@ -23,10 +23,15 @@ def suspects(probabilities: Sequence[Sequence[float]], labels: Sequence[int]) ->
     label's own lie apart, both measured against those means. Probabilities must come from a model that has
     not learnt from these labels.
     """
-    said = list(zip(probabilities, labels, strict=True))
+    leads = _leads(list(zip(probabilities, labels, strict=True)))
+    suspect = ((lead, -at) for at, lead in enumerate(leads) if lead is not None)
+    return [-at for _, at in sorted(suspect, reverse=True)]
+
+
+def _leads(said: Sequence[tuple[Sequence[float], int]]) -> list[float | None]:
+    """How doubtful each label is, of probabilities and labels; None: it is not suspect."""
     means = _means(said)
-    leads = ((_lead(p, label, means), -at) for at, (p, label) in enumerate(said))
-    return [-at for _, at in sorted(((lead, at) for lead, at in leads if lead is not None), reverse=True)]
+    return [_lead(p, label, means) for p, label in said]
 
 
 def _means(said: Iterable[tuple[Sequence[float], int]]) -> list[float]:
@@ -93,9 +98,10 @@ def judge(scoring: Scoring) -> None:
     for pk, own, p in scores.values_list("pk", "sample__label", "probabilities").iterator(PIECE):
         if own is not None and (label := theirs[own]) is not None:
             said.append((pk, p, label))
-    means = _means((p, label) for _, p, label in said)
-    leads = ((pk, _lead(p, label, means)) for pk, p, label in said)
-    doubtful = [Score(pk=pk, doubt=lead) for pk, lead in leads if lead is not None]
+    leads = _leads([(p, label) for _, p, label in said])
+    doubtful = [
+        Score(pk=pk, doubt=lead) for (pk, _, _), lead in zip(said, leads, strict=True) if lead is not None
+    ]
     Score.objects.bulk_update(doubtful, ["doubt"], batch_size=PIECE // 4)
     scoring.judged = {"faces": len(said), "doubtful": len(doubtful), "is_known": is_known}
     scoring.save(update_fields=["judged"])
