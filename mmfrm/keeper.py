@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mmfrm.checkpoint import save_model
 from mmfrm.config import TrainConfig
 from mmfrm.data import Faces
 from mmfrm.ddp import Group
@@ -15,7 +18,7 @@ from mmfrm.events import Checkpointed
 from mmfrm.learner import Learner
 from mmfrm.nn import FaceNetwork
 from mmfrm.resume import LAST, restore_checkpoint, save_checkpoint
-from mmfrm.standing import MODEL, Standing, keep_model, kept_epoch, require_same_run
+from mmfrm.standing import MODEL, Standing, headline_of, require_same_run
 
 
 class Keeper:
@@ -59,11 +62,38 @@ class Keeper:
         learner.restore(state["learner"])
         figures.load_state(state, speaks=self._processes.speaks)
         at_the_best = standing.batch == 0 and standing.best_epoch == standing.epoch - 1
-        if at_the_best and kept_epoch(self._folder) != standing.best_epoch:
+        if at_the_best and self._kept_epoch() != standing.best_epoch:
             self.keep_model(learner.answering, standing)  # killed between the checkpoint and the model
         return standing
 
     def keep_model(self, network: FaceNetwork, standing: Standing) -> None:
-        """Write the best epoch's model folder."""
-        if self._processes.speaks:
-            keep_model(self._folder, network, self._faces, self._config, standing)
+        """Write the best epoch's model folder; the one before it stays until the new one is whole."""
+        if not self._processes.speaks:
+            return
+        part, old = self._folder / (MODEL + ".part"), self._folder / (MODEL + ".old")
+        for leftover in (part, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        card, config = self._card(standing), self._config.network
+        save_model(part, network, classes=self._faces.classes, config=config, card=card)
+        if self.model.exists():
+            self.model.rename(old)
+        part.rename(self.model)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _card(self, standing: Standing) -> dict[str, Any]:
+        return {
+            "epoch": standing.best_epoch,
+            "val": standing.best_val,
+            "test": headline_of(standing.test) if standing.test is not None and standing.is_judged else None,
+            **({"temperature": standing.temperature} if standing.is_judged else {}),
+            "training": asdict(self._config),
+            "steering": standing.steered,
+            "data_fingerprint": self._faces.fingerprint,
+        }
+
+    def _kept_epoch(self) -> int:
+        """The epoch of the model folder; -1 where there is none."""
+        try:
+            return int(json.loads((self.model / "model.json").read_text())["card"]["epoch"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return -1

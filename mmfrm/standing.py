@@ -1,24 +1,19 @@
-"""Where a run stands, and what it keeps: the state beside the learner's, the best model, its checks."""
+"""Where a run stands: the state beside the learner's, and what is checked before and after an epoch."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmfrm.checkpoint import save_model
 from mmfrm.config import TrainConfig, difference
 from mmfrm.data import Faces, FaceSplit
 from mmfrm.events import EpochEnd, Notice
 from mmfrm.failures import JobError
-from mmfrm.nn import FaceNetwork
 from mmfrm.schema import from_dict
 
 MODEL = "model"  # folder of the best epoch's weights, inside the job folder
@@ -64,18 +59,21 @@ class Standing:
     def turn_page(self, end: EpochEnd, figure: float) -> None:
         """An epoch has ended with this figure; the next one is in progress."""
         if self.is_better(figure):
-            self.best, self.best_epoch, self.best_val = figure, end.epoch, _headline(end.val)
+            self.best, self.best_epoch, self.best_val = figure, end.epoch, headline_of(end.val)
         self.last_epoch_end = end.payload()
-        self.history.append({"epoch": end.epoch, "train": _headline(end.train), "val": _headline(end.val)})
+        self.history.append(
+            {"epoch": end.epoch, "train": headline_of(end.train), "val": headline_of(end.val)}
+        )
         self.epoch, self.batch, self.seconds, self.waited = end.epoch + 1, 0, 0.0, 0.0
 
     def headline(self) -> dict[str, Any]:
         """What a finished run says first."""
-        test = {"test": _headline(self.test)} if self.test is not None and self.is_judged else {}
+        test = {"test": headline_of(self.test)} if self.test is not None and self.is_judged else {}
         return {"best_epoch": self.best_epoch, "epochs": self.epoch, "val": self.best_val, **test}
 
 
-def _headline(figures: dict[str, Any]) -> dict[str, Any]:
+def headline_of(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a split that are told first."""
     return {name: figures.get(name) for name in HEADLINE}
 
 
@@ -119,37 +117,6 @@ def class_counts(split: FaceSplit, classes: Sequence[str]) -> Tensor:
             resumable=False,
         )
     return counts
-
-
-def keep_model(
-    folder: Path, network: FaceNetwork, faces: Faces, config: TrainConfig, standing: Standing
-) -> None:
-    """Write the best epoch's model folder; the one before it stays until the new one is whole."""
-    card = {
-        "epoch": standing.best_epoch,
-        "val": standing.best_val,
-        "test": _headline(standing.test) if standing.test is not None and standing.is_judged else None,
-        **({"temperature": standing.temperature} if standing.is_judged else {}),
-        "training": asdict(config),
-        "steering": standing.steered,
-        "data_fingerprint": faces.fingerprint,
-    }
-    part, there, old = folder / (MODEL + ".part"), folder / MODEL, folder / (MODEL + ".old")
-    for leftover in (part, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    save_model(part, network, classes=faces.classes, config=config.network, card=card)
-    if there.exists():
-        there.rename(old)
-    part.rename(there)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def kept_epoch(folder: Path) -> int:
-    """The epoch of the model folder; -1 where there is none."""
-    try:
-        return int(json.loads((folder / MODEL / "model.json").read_text())["card"]["epoch"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return -1
 
 
 def require_same_run(state: dict[str, Any], config: TrainConfig, fingerprint: str) -> None:
