@@ -150,6 +150,16 @@ class OptimConfig(Checked):
 
     epochs: int = setting(30, "Epochs", "Passes over the training part.", low=1, high=10_000)
     batch_size: int = setting(64, "Batch size", "Images a step, over all devices together.", low=2, high=4096)
+    first_side: int = setting(
+        112,
+        "First image side",
+        "Below 112, the expression network begins with images of that side (64, 80 or 96 pixels) and grows "
+        "to 112 in stages of equal length: quicker. Validation is at 112 always, so that its first figures "
+        "are low.",
+        low=64,
+        high=112,
+        rare=True,
+    )
     optimizer: str = setting("adamw", "Optimizer", "", choices=("adam", "adamw", "sgd"))
     learning_rate: float = setting(1e-3, "Learning rate", "After warm-up.", low=1e-7, high=10.0)
     weight_decay: float = setting(0.05, "Weight decay", "Not applied to norms and biases.", low=0.0, high=1.0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 from mmfrm.config import TrainConfig
 from mmfrm.data.augment import Augment
 from mmfrm.ddp import Group, synchronize_norms
+from mmfrm.images import SIDE
 from mmfrm.loss import Criterion, LossParts
 from mmfrm.nn import FaceNetwork
 from mmfrm.optim import (
@@ -81,20 +84,28 @@ class Learner:
         return self.network if self._averaged is None else self._averaged.network
 
     def step(
-        self, images: Tensor, targets: Tensor, *, share: float = 1.0, rfloss_active: bool = False
+        self,
+        images: Tensor,
+        targets: Tensor,
+        *,
+        share: float = 1.0,
+        side: int = SIDE,
+        rfloss_active: bool = False,
     ) -> Outcome:
         """Learn from this process's images of a batch.
 
         images: (b, 3, 112, 112) uint8; targets: (b,) int64 or (b, K) float. `share`: weight of this
-        process's mean loss, b · world / B, so that the average over processes is the batch's mean.
+        process's mean loss, b · world / B, so that the average over processes is the batch's mean. `side`:
+        see `FaceNetwork.forward`.
         """
         rate = self.schedule.rate(self.step_count)
         set_rate(self._optimizer, rate)
         images = self._augment(self._runtime.send(images), self._generator("augment"))
         targets = self._runtime.send(targets)
-        alpha, logits, parts = self._backward(images, targets, share, rfloss_active)
+        backward = partial(self._backward, images, targets, share, side, rfloss_active)
+        alpha, logits, parts = backward()
         if self._config.optim.sam_rho:
-            self._look_from_above(images, targets, share, rfloss_active)
+            self._look_from_above(backward)
         norm = self._move()
         if self._averaged is not None:
             self._averaged.update(self.step_count)
@@ -102,24 +113,24 @@ class Learner:
         return Outcome(logits.detach(), targets, alpha.detach(), parts, norm, rate)
 
     def _backward(
-        self, images: Tensor, targets: Tensor, share: float, rfloss_active: bool
+        self, images: Tensor, targets: Tensor, share: float, side: int, rfloss_active: bool
     ) -> tuple[Tensor, Tensor, LossParts]:
         """Gradients of the loss, from zero."""
         torch.manual_seed(self._seed("dropout"))
         self.network.train()
         self._optimizer.zero_grad()
         with self._runtime.autocast():
-            alpha, logits = self._forward(images)
+            alpha, logits = self._forward(images, side)
         logits, alpha = logits.float(), alpha.float()
         parts = self.criterion(logits, targets, rfloss_active)
         self._scaler.scale(parts.total * share).backward()
         return alpha, logits, parts
 
-    def _look_from_above(self, images: Tensor, targets: Tensor, share: float, rfloss_active: bool) -> None:
+    def _look_from_above(self, backward: Callable[[], object]) -> None:
         """SAM: replace the gradients by those a little up the slope."""
         before = climb(self._trained, self._config.optim.sam_rho)
         with norms_at_rest(self.network):
-            self._backward(images, targets, share, rfloss_active)
+            backward()
         descend(before)
 
     def _move(self) -> Tensor:

@@ -32,6 +32,7 @@ from mmfrm.events import (
     Steered,
     Stopped,
 )
+from mmfrm.growth import image_side
 from mmfrm.helm import Helm, obey
 from mmfrm.jobs import TrainJob
 from mmfrm.keeper import Keeper
@@ -202,7 +203,10 @@ class Training:
         images, targets = self._train.batch(mine)
         self._standing.waited += time.monotonic() - asked_at
         share = len(mine) * self._processes.world / len(positions)
-        outcome = self._learner.step(images, targets, share=share, rfloss_active=self._rfloss_active())
+        side = image_side(self._config.optim, self._standing.epoch)
+        outcome = self._learner.step(
+            images, targets, share=share, side=side, rfloss_active=self._rfloss_active()
+        )
         self._figures.add(outcome)
         return outcome
 
@@ -338,7 +342,11 @@ class Training:
 
     def _images_after(self) -> float:
         return outlook.images_after(
-            self._faces, self._standing.epoch, self._epochs, opens_test=self._opens_test
+            self._faces,
+            self._config.optim,
+            self._standing.epoch,
+            self._epochs,
+            opens_test=self._opens_test,
         )
 
     def _phase(self, doing: str) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmfrm.config import NetworkConfig
+from mmfrm.images import SIDE
 from mmfrm.nn.landmark_weights import (
     RELEASED_CONVENTION,
     InputConvention,
@@ -16,7 +18,7 @@ from mmfrm.nn.landmark_weights import (
     read_landmark_weights,
 )
 from mmfrm.nn.mmfrm import MMFRM, PAPER, SMALL
-from mmfrm.nn.mobilefacenet import MobileFaceNet
+from mmfrm.nn.mobilefacenet import FEATURE_STRIDES, MobileFaceNet
 from mmfrm.schema import ConfigError
 
 SIZES = {"paper": PAPER, "small": SMALL}
@@ -64,10 +66,21 @@ class FaceNetwork(nn.Module):
             self.landmarks.eval()
         return self
 
-    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        # (B, 3, 112, 112) uint8, or float 0…255 -> α (B, 1), logits (B, K)
-        feature1, feature2, feature3 = self.landmark_features(rgb)
-        alpha, logits = self.expression(self.face_input(rgb), feature1, feature2, feature3)
+    def forward(self, rgb: Tensor, side: int = SIDE) -> tuple[Tensor, Tensor]:
+        """(B, 3, 112, 112) uint8, or float 0…255, to α (B, 1), logits (B, K).
+
+        `side`, a multiple of 16: what the expression network sees the images at (see `mmfrm.growth`). The
+        landmark network sees them whole, since it was trained so, and its maps are averaged down to fit.
+        """
+        face = self.face_input(rgb)
+        features = self.landmark_features(rgb)
+        if side != SIDE:
+            face = F.interpolate(face, size=side, mode="bilinear", antialias=True)
+            features = tuple(
+                None if f is None else F.adaptive_avg_pool2d(f, side // stride)
+                for f, stride in zip(features, FEATURE_STRIDES, strict=True)
+            )
+        alpha, logits = self.expression(face, *features)
         return alpha, logits
 
     def landmark_features(self, rgb: Tensor) -> tuple[Tensor | None, ...]:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 
 FEATURE_CHANNELS = (64, 128, 512)  # of feature1 (28×28), feature2 (14×14), feature3 (7×7)
+FEATURE_STRIDES = (4, 8, 16)  # image pixels to one of theirs
 
 
 def linear_block(cin: int, cout: int, *, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:

@@ -135,7 +135,9 @@ def reading_of(version: DatasetVersion, config: TrainConfig) -> Reading:
 def _likeness(config: TrainConfig) -> tuple[Any, ...]:
     """What decides on the speed and the memory of a step."""
     net, runtime = config.network, config.runtime
-    return (net.size, net.width, net.fusion, net.landmarks, config.optim.batch_size, runtime.precision)
+    optim = config.optim
+    step = (optim.batch_size, optim.first_side, runtime.precision)
+    return (net.size, net.width, net.fusion, net.landmarks, *step)
 
 
 def _alike(like: tuple[Any, ...], hosts: Sequence[str]) -> Run | None:
