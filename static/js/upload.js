@@ -23,22 +23,27 @@ class UploadBox {
     this.isMultiple = "multiple" in root.dataset;
     this.listen();
     this.update();
+    for (const input of root.querySelectorAll("input[type=file]")) this.pick(input); // before this script came
   }
 
   listen() {
     for (const kind of ["files", "folder"]) {
       const input = this.root.querySelector(`[data-upload-${kind}-input]`);
       this.root.querySelector(`[data-upload-${kind}]`).addEventListener("click", () => input.click());
-      input.addEventListener("change", () => {
-        this.add(picked(input));
-        input.value = ""; // the same file may be chosen again
-      });
+      input.addEventListener("change", () => this.pick(input));
     }
     this.zone.addEventListener("click", (event) => {
       if (!event.target.closest("button")) this.root.querySelector("[data-upload-files-input]").click();
     });
     this.listenToDrops();
     this.root.addEventListener("click", (event) => this.clicked(event));
+  }
+
+  /** Take the files of an input, and empty it: the same file may be chosen again. */
+  pick(input) {
+    if (!input.files.length) return;
+    this.add(picked(input));
+    input.value = "";
   }
 
   listenToDrops() {
