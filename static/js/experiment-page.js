@@ -57,7 +57,7 @@ async function refresh() {
   const answer = await fetch(`${card.dataset.curves}?figure=${figure}`);
   if (!answer.ok) return;
   ({ runs: curves } = await answer.json());
-  card.hidden = !curves.length;
+  card.hidden = !curves.some((one) => one.x.length); // runs that have not ended an epoch have nothing to show
   showTable();
   await draw(chart, traces, layout);
 }

@@ -1,13 +1,14 @@
 """kill -9 of each part of the product while a training is in each state of the state machine.
 
 Each part is killed while nine trainings are in the nine states; the tables say what must become of each
-pair. Row, socket and page must then say one thing, and it must be so.
+pair. Row, socket and page must then say one thing, and it must be so; -rP prints after how many seconds.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -119,9 +120,11 @@ def rows_of(stage: Stage, scene: dict[str, int]) -> dict[str, Row]:
 def await_the_truth(
     stage: Stage, scene: dict[str, int], victim: str, expected: dict[str, tuple[str, ...]]
 ) -> None:
+    began = time.monotonic()
     for state, job in scene.items():
         what = f"the page of the {state} job says {expected[state]} after the {victim} was killed"
         wait_until(partial(stage.tells_the_truth, job, expected[state]), PATIENCE, what)
+    print(f"{victim}: all pages told the truth {time.monotonic() - began:.1f} s after it was back")
 
 
 def check_what_became_of_it(stage: Stage, scene: dict[str, int], before: dict[str, Row], victim: str) -> None:
