@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mmfrm.config import TrainConfig, difference, presets, settings_of
+from mmfrm.config import TrainConfig, difference, settings_of
+from mmfrm.presets import presets
 
 HEADLINES = (
     "count", "accuracy", "accuracy_low", "accuracy_high", "mean_class_accuracy", "macro_f1",

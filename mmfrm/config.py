@@ -1,4 +1,4 @@
-"""Settings of a training: what each means, its range, and the presets. No torch."""
+"""Settings of a training: what each means, and its range. The presets are in `mmfrm.presets`. No torch."""
 
 from __future__ import annotations
 
@@ -268,37 +268,6 @@ class TrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-
-
-def presets() -> dict[str, TrainConfig]:
-    """Named starting points. `paper` is the released recipe with its faults mended."""
-    small = NetworkConfig(size="small", stem_norm=True, alpha_start=2.0)
-    return {
-        "paper": TrainConfig(
-            loss=LossConfig(rfloss="intended", rfloss_start=0.25),
-            optim=OptimConfig(
-                epochs=200, batch_size=32, optimizer="adam", learning_rate=1e-3, weight_decay=1e-4,
-                schedule="exponential", gamma=0.9, warmup_steps=0, gradient_clip=0.0,
-            ),
-            augment=AugmentConfig(rotate=0.0, scale=0.0, shift=0.0, contrast=0.0, erase=0.0),
-        ),
-        "best": TrainConfig(
-            network=NetworkConfig(stem_norm=True, alpha_start=2.0),
-            loss=LossConfig(label_smoothing=0.1, rfloss="intended", rfloss_start=0.5),
-            optim=OptimConfig(epochs=40, ema=0.999),
-        ),
-        "small": TrainConfig(
-            network=small,
-            loss=LossConfig(label_smoothing=0.1),
-            optim=OptimConfig(epochs=12, ema=0.998),
-        ),
-        "quick-look": TrainConfig(
-            data=DataConfig(max_train=4000, max_eval=1000),
-            network=small,
-            loss=LossConfig(label_smoothing=0.1, rfloss="intended", rfloss_start=0.5),
-            optim=OptimConfig(epochs=4, warmup_steps=30),
-        ),
-    }  # fmt: skip
 
 
 @dataclass(frozen=True)

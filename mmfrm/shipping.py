@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mmfrm.card import figures_of, recipe_of
-from mmfrm.config import presets
 from mmfrm.failures import JobError
 from mmfrm.jobs import TrainJob, read_job
+from mmfrm.presets import presets
 from mmfrm.variants import halve
 
 

@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 WEB = {"django", "celery", "channels", "channels_redis", "kombu", "redis", "webapp", "workers"}
 OF_MMFRM_FOR_WEBAPP = {
-    "schema", "config", "jobs", "events", "classes", "spreadsheet", "shipped", "steering", "card",
+    "schema", "config", "presets", "jobs", "events", "classes", "spreadsheet", "shipped", "steering", "card",
     "variants", "failures",
 }  # fmt: skip
 
@@ -93,7 +93,19 @@ def test_importing_it_leaves_torch_unloaded(module: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "module",
-    ["config", "events", "classes", "jobs", "schema", "steering", "card", "variants", "run", "data.ingest"],
+    [
+        "config",
+        "presets",
+        "events",
+        "classes",
+        "jobs",
+        "schema",
+        "steering",
+        "card",
+        "variants",
+        "run",
+        "data.ingest",
+    ],
 )
 def test_what_the_web_and_imports_use_of_mmfrm_does_without_torch(module: str) -> None:
     code = f"import sys, mmfrm.{module}; sys.exit('torch' in sys.modules)"

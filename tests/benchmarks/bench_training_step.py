@@ -61,10 +61,11 @@ def released_step(batch: int) -> Callable[[], None]:
 
 def our_step(batch: int) -> Callable[[], None]:
     """One step of a training with the `paper` preset."""
-    from mmfrm.config import presets, replace
+    from mmfrm.config import replace
     from mmfrm.ddp import Group
     from mmfrm.learner import Learner
     from mmfrm.nn import build_network
+    from mmfrm.presets import presets
     from mmfrm.runtime import prepare
 
     config = replace(presets()["paper"], {"network.landmarks": "scratch", "optim.batch_size": batch})

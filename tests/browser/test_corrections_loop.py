@@ -73,12 +73,8 @@ def write_sources(faces: Iterator[tuple[str, str, str, bytes]], folder: Path) ->
 
 
 PREPARE = """
-import json
-from mmfrm.config import presets, replace
 from webapp.accounts.models import User
 from webapp.datasets import services as datasets
-from webapp.datasets.models import DatasetVersion
-from webapp.experiments import services as experiments
 from webapp.uploads import services as uploads
 ada, path = User.objects.get(username="ada"), {path!r}
 with open(path, "rb") as file:
@@ -90,7 +86,8 @@ with open(path, "rb") as file:
 print(dataset.pk)
 """
 TRAIN = """
-from mmfrm.config import presets, replace
+from mmfrm.config import replace
+from mmfrm.presets import presets
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion
 from webapp.experiments import services

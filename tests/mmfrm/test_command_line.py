@@ -11,9 +11,10 @@ import pytest
 
 from mmfrm.__main__ import main
 from mmfrm.command_line import EXAMPLES, job_of, make_parser, settings_table
-from mmfrm.config import presets, settings_of
+from mmfrm.config import settings_of
 from mmfrm.events import EpochEnd, Evaluated, Failed, Finished, Notice, Progress, Started, StepDone, Stopped
 from mmfrm.jobs import JOBS, DrawJob, EvaluateJob, TrainJob, read_job
+from mmfrm.presets import presets
 from mmfrm.run import FINISHED, WRONG_USAGE
 from mmfrm.terminal import Screen, clock, lines
 

@@ -19,10 +19,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from mmfrm.classes import DRAWN
-from mmfrm.config import presets
 from mmfrm.data.native import Description, FacePack, write_description
 from mmfrm.data.native import Sample as NativeSample
 from mmfrm.events import Finished
+from mmfrm.presets import presets
 from tests.webapp.work import do_next
 from webapp.accounts.models import User
 from webapp.datasets import browsing, importing, loading, services

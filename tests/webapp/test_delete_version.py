@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from mmfrm.config import presets
+from mmfrm.presets import presets
 from tests.mmfrm.sources import png, write_zip
 from tests.webapp.test_dataset_versions import address, finished
 from tests.webapp.test_datasets import imported

@@ -14,8 +14,8 @@ from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from mmfrm.classes import EXPRESSIONS
-from mmfrm.config import presets
 from mmfrm.engines.model_files import ModelFiles
+from mmfrm.presets import presets
 from tests.mmfrm.models import tiny_model
 from tests.synthetic_runs import CLASSES, Story, keep_a_model, play, queued_run, ready_version
 from tests.webapp.test_jobs_at_once import at_once

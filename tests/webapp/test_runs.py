@@ -17,9 +17,9 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from mmfrm.config import presets
 from mmfrm.events import Evaluated
 from mmfrm.jobs import TrainJob, read_job
+from mmfrm.presets import presets
 from mmfrm.schema import ConfigError
 from tests.synthetic_runs import CLASSES, Story, keep_a_model, play, queued_run, ready_version
 from webapp.accounts.models import User

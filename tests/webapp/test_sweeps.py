@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from mmfrm.config import presets
+from mmfrm.presets import presets
 from mmfrm.schema import ConfigError
 from tests.synthetic_runs import Story, keep_a_model, play, queued_run, ready_version
 from webapp.accounts.models import User

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.urls import reverse
 
-from mmfrm.config import presets
 from mmfrm.events import Event, Finished
 from mmfrm.jobs import DrawJob, ImportJob, PreviewJob
 from mmfrm.jobs import Job as JobFile
+from mmfrm.presets import presets
 from webapp.datasets import loading, server_paths
 from webapp.datasets.models import Dataset, DatasetImport
 from webapp.errors import RefusedError

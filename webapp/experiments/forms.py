@@ -10,7 +10,8 @@ from typing import Any
 from django import forms
 from django.forms.boundfield import BoundField
 
-from mmfrm.config import TrainConfig, presets, replace, settings_of
+from mmfrm.config import TrainConfig, replace, settings_of
+from mmfrm.presets import presets
 from mmfrm.schema import ConfigError
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion

@@ -7,7 +7,8 @@ from typing import Any
 
 from django import forms
 
-from mmfrm.config import TrainConfig, presets, replace
+from mmfrm.config import TrainConfig, replace
+from mmfrm.presets import presets
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion
 from webapp.experiments import selectors

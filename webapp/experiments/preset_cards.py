@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmfrm.config import TrainConfig, presets, settings_of
+from mmfrm.config import TrainConfig, settings_of
+from mmfrm.presets import presets
 
 TITLES = {
     "quick-look": ("Quick look", "Does it learn at all? A part of the data, a small network, minutes."),

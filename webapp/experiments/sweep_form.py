@@ -8,7 +8,8 @@ from typing import Any
 from django import forms
 from django.forms.boundfield import BoundField
 
-from mmfrm.config import TrainConfig, presets, settings_of
+from mmfrm.config import TrainConfig, settings_of
+from mmfrm.presets import presets
 from mmfrm.schema import ConfigError
 from webapp.accounts.models import User
 from webapp.experiments import selectors, sweeps
