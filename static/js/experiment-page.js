@@ -49,7 +49,8 @@ function layout() {
   return {
     hovermode: "x unified",
     xaxis: { title: { text: "epoch" }, tickformat: "d", ...(longest <= 12 ? { dtick: 1 } : { nticks: 10 }) },
-    yaxis: figure === "loss" ? {} : { tickformat: ".0%" },
+    // one point alone would otherwise get an axis from -100 %
+    yaxis: figure === "loss" ? {} : { tickformat: ".0%", autorangeoptions: { clipmin: 0, clipmax: 1 } },
   };
 }
 
