@@ -23,6 +23,7 @@ EXIT_CODES = "Exit codes: 0 finished; 1 failed; 2 wrong usage; 3 stopped, and th
 
 EXAMPLES = {
     "train": "python -m mmfrm train --data ferplus.zip --preset small --set optim.epochs=3 --out runs/first",
+    "estimate": "python -m mmfrm estimate --preset paper --out estimate",
     "evaluate": "python -m mmfrm evaluate --model runs/first/model --data raf-db.zip --map fear=fear "
     "--map contempt= --out runs/first-on-raf",
     "predict": "python -m mmfrm predict photos.zip --model runs/first/model --out labels",
@@ -81,7 +82,7 @@ def _add_job_command(commands: Any, kind: str, job_class: type[Job]) -> None:
     for field in dataclasses.fields(job_class):
         if field.metadata and field.name != "out":
             _add_option(command, field, hints[field.name])
-    if job_class is TrainJob:
+    if "config" in hints:
         _add_settings_options(command)
     command.add_argument("--out", type=Path, help="Folder of this job: its artefacts, and where it goes on.")
     _add_events_option(command)
@@ -187,7 +188,7 @@ def job_of(given: argparse.Namespace) -> Job:
         values["mapping"] = dict(_pair(text, "--map") for text in values["mapping"])
     if "out" in names:
         values["out"] = str(given.out.absolute())
-    if job_class is TrainJob:
+    if "config" in names:
         values["config"] = dataclasses.asdict(_train_config(given))
     return from_dict(job_class, values)
 

@@ -44,6 +44,15 @@ class TrainJob(Job):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EstimateJob(Job):
+    """Measure what a training would cost on this machine, by a few steps of it. Writes estimate.json."""
+
+    config: TrainConfig = field(default_factory=TrainConfig)
+    classes: int = setting(8, "Classes", "Of the data set.", low=2, high=64)
+    seconds: float = setting(2.0, "Seconds", "How long each figure is measured.", low=0.1, high=600.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateJob(Job):
     """Measure a model on one split of a data set. Writes figures.json."""
 
@@ -243,6 +252,7 @@ class ReviseJob(Job):
 
 JOBS: Mapping[str, type[Job]] = {
     "train": TrainJob,
+    "estimate": EstimateJob,
     "evaluate": EvaluateJob,
     "compare": CompareJob,
     "predict": PredictJob,

@@ -33,6 +33,7 @@ FINISHED, FAILED, WRONG_USAGE, STOPPED = 0, 1, 2, 3  # exit codes; 3 can be resu
 # that an import child, which needs no torch, starts fast and stays small.
 WORK = {
     "train": "mmfrm.train:train",
+    "estimate": "mmfrm.estimate:estimate",
     "evaluate": "mmfrm.evaluate:evaluate",
     "compare": "mmfrm.compare:compare",
     "predict": "mmfrm.predict:predict",

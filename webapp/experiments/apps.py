@@ -8,7 +8,7 @@ class ExperimentsConfig(AppConfig):
         """Make trainings known."""
         from django.urls import reverse
 
-        from webapp.experiments import steering, training
+        from webapp.experiments import estimating, steering, training
         from webapp.jobs import kinds
 
         kinds.register(
@@ -22,5 +22,15 @@ class ExperimentsConfig(AppConfig):
                 orders=steering.orders_of,
                 on_end=steering.ended,
                 label=training.label,
+            )
+        )
+        kinds.register(
+            kinds.Kind(
+                name=estimating.KIND,
+                queue="gpu",
+                subject=lambda job: job.estimate,
+                url=lambda job: reverse("experiments:new_run"),
+                prepare=estimating.prepare,
+                on_event=lambda job, event: None,  # the result stays with the job
             )
         )

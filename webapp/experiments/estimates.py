@@ -1,21 +1,18 @@
-"""What starting runs will cost and read, said before they start: learned from earlier runs, never guessed."""
+"""What starting runs will cost and read, said before they start: learned or measured, never guessed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import pairwise
-from operator import or_
 from statistics import median
 from typing import Any
 
-from django.db.models import Q
-
 from mmfrm.config import TrainConfig
 from webapp.datasets.models import DatasetVersion
+from webapp.experiments import estimating
 from webapp.experiments.forecast import Forecast, forecast
-from webapp.experiments.models import Run
+from webapp.experiments.models import Estimate, Run
 from webapp.experiments.points import epoch_payloads
 from webapp.jobs.models import Job, JobEvent
 from webapp.jobs.selectors import live_workers
@@ -50,6 +47,7 @@ class Total:
     """Of all runs of a plan, one after the other on each worker."""
 
     runs: int
+    unknown: tuple[TrainConfig, ...]  # those of a size that has neither run nor been measured here
     seconds: float | None
     memory_bytes: int | None  # of the largest
     disk_bytes: int | None
@@ -77,6 +75,7 @@ def total_of(version: DatasetVersion, configs: Sequence[TrainConfig]) -> Total:
     known = [t for t in times if t is not None]
     return Total(
         runs=len(costs),
+        unknown=tuple(c for c, cost in zip(configs, costs, strict=True) if cost.seconds is None),
         seconds=sum(known) / max(1, len(workers)) if len(known) == len(times) else None,
         memory_bytes=max((c.memory_bytes for c in costs if c.memory_bytes), default=None),
         disk_bytes=sum(d for d in disks if d is not None) if None not in disks else None,
@@ -87,19 +86,25 @@ def total_of(version: DatasetVersion, configs: Sequence[TrainConfig]) -> Total:
 
 
 class Experience:
-    """What earlier runs on the machines of these workers tell. Each is read once."""
+    """What earlier runs and measurements on the machines of these workers tell. Each is read once."""
 
     def __init__(self, hosts: Sequence[str]) -> None:
         self._hosts = hosts
-        self._lessons: dict[tuple[Any, ...], Lesson | None] = {}
+        self._lessons: dict[str, Lesson | Estimate | None] = {}
 
     def cost(self, version: DatasetVersion, config: TrainConfig) -> Cost:
-        """What a run costs; unknown where nothing of its size has run."""
-        like = _likeness(config)
-        if like not in self._lessons:
-            run = _alike(like, self._hosts)
-            self._lessons[like] = _lesson(run) if run else None
-        return _cost(self._lessons[like], version, config)
+        """What a run costs; unknown where nothing of its size has run, or been measured."""
+        size = estimating.size_of(config)
+        if size not in self._lessons:
+            run = _alike(size, self._hosts)
+            self._lessons[size] = _lesson(run) if run else estimating.measured(size, self._hosts)
+        match self._lessons[size]:
+            case Lesson() as lesson:
+                return _learned(lesson, version, config)
+            case Estimate() as estimate:
+                return _measured(estimate, version, config)
+            case _:
+                return Cost(None, None, None, UNKNOWN)
 
 
 def reading_of(version: DatasetVersion, config: TrainConfig) -> Reading:
@@ -132,23 +137,11 @@ def reading_of(version: DatasetVersion, config: TrainConfig) -> Reading:
     )
 
 
-def _likeness(config: TrainConfig) -> tuple[Any, ...]:
-    """What decides on the speed and the memory of a step."""
-    net, runtime = config.network, config.runtime
-    optim = config.optim
-    step = (optim.batch_size, optim.first_side, runtime.precision)
-    return (net.size, net.width, net.fusion, net.landmarks, *step)
-
-
-def _alike(like: tuple[Any, ...], hosts: Sequence[str]) -> Run | None:
-    """The latest run of this size on a machine whose worker lives; where none lives, on any.
-
-    Workers' names end in "@host"; what comes before changes with every start of the worker.
-    """
+def _alike(size: str, hosts: Sequence[str]) -> Run | None:
+    """The latest run of this size on a machine whose worker lives; where none lives, on any."""
     rows = Run.objects.exclude(best={}).select_related("job", "version").order_by("-created_at")
-    if hosts:
-        rows = rows.filter(reduce(or_, (Q(job__worker__endswith=f"@{host}") for host in hosts)))
-    return next((run for run in rows[:LOOKED_AT] if _likeness(run.train_config) == like), None)
+    rows = rows.filter(estimating.on_hosts(hosts))
+    return next((run for run in rows[:LOOKED_AT] if estimating.size_of(run.train_config) == size), None)
 
 
 def _lesson(run: Run) -> Lesson:
@@ -162,9 +155,7 @@ def _lesson(run: Run) -> Lesson:
     )
 
 
-def _cost(lesson: Lesson | None, version: DatasetVersion, config: TrainConfig) -> Cost:
-    if lesson is None:
-        return Cost(None, None, None, UNKNOWN)
+def _learned(lesson: Lesson, version: DatasetVersion, config: TrainConfig) -> Cost:
     run = lesson.run
     same = run.version_id == version.pk and run.train_config.data == config.data
     share = 1.0
@@ -174,8 +165,26 @@ def _cost(lesson: Lesson | None, version: DatasetVersion, config: TrainConfig) -
         seconds=lesson.epoch_seconds * share * config.optim.epochs,
         memory_bytes=lesson.memory_bytes or None,
         disk_bytes=lesson.disk_bytes or None,
-        source=f"Learned from a run of the same size on {run.job.worker.rpartition('@')[2]}.",
+        source=f"Learned from a run of the same size on {_host(run.job)}.",
     )
+
+
+def _measured(estimate: Estimate, version: DatasetVersion, config: TrainConfig) -> Cost:
+    """Every epoch validates; at the end the validation part is read once more, and the test part."""
+    told = estimate.job.result
+    counts = dict(reading_of(version, config).counts)
+    train, val, test = (counts.get(split, 0) for split in ("train", "val", "test"))
+    epoch = train * told["train_seconds"] + val * told["eval_seconds"]
+    return Cost(
+        seconds=epoch * config.optim.epochs + (val + test) * told["eval_seconds"],
+        memory_bytes=told["memory_bytes"],
+        disk_bytes=told["disk_bytes"],
+        source=f"Measured by a few steps on {_host(estimate.job)}, without reading the data set.",
+    )
+
+
+def _host(job: Job) -> str:
+    return job.worker.rpartition("@")[2]
 
 
 def _epoch_seconds(run: Run, payloads: Sequence[dict[str, Any]]) -> float:

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from webapp.experiments import estimating
 from webapp.experiments.models import Run
 from webapp.jobs.models import Job, Worker
 
@@ -66,5 +67,7 @@ def _left(job: Job, cost_of: CostOf) -> float | None:
 
 
 def _whole(job: Job, cost_of: CostOf) -> float | None:
+    if job.kind == estimating.KIND:
+        return estimating.SECONDS
     run = getattr(job, "run", None)
     return cost_of(run) if run is not None else None

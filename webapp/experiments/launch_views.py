@@ -13,10 +13,11 @@ from mmfrm.config import TrainConfig
 from webapp.accounts.permissions import may_create, require
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
-from webapp.experiments import estimates, selectors, services
+from webapp.experiments import estimates, estimating, selectors, services
 from webapp.experiments.forms import RunForm
 from webapp.experiments.sweep_form import SweepForm
 from webapp.experiments.sweeps import MOST_RUNS, Planned
+from webapp.jobs.models import Job
 
 REFUSAL = "Viewers cannot start runs. Ask an administrator for the editor role."
 
@@ -62,14 +63,27 @@ def run_plan(request: HttpRequest) -> HttpResponse:
 def cost_page(
     request: HttpRequest, form: Form, configs: Sequence[TrainConfig], planned: Sequence[Planned] = ()
 ) -> HttpResponse:
-    """What trainings of a form would cost and read, `planned` by name; without any, what is wrong with it."""
+    """What trainings of a form would cost and read, `planned` by name; without any, what is wrong with it.
+
+    `measure` in the form: sizes that are not known are measured first; `waiting`: the state
+    of a measurement that the page tells of already.
+    """
     if not configs:
         problems = [text for texts in form.errors.values() for text in texts]
         return render(request, "experiments/_plan.html", {"problems": problems})
     version = form.cleaned_data["version"]
+    total = estimates.total_of(version, configs)
+    if "measure" in request.POST:
+        estimating.start(user_of(request), version, total.unknown)
+    measurements = estimating.latest(total.unknown)
+    going_on = [row.job for row in measurements if row.job.state not in (*Job.OVER, Job.State.PAUSED)]
+    if going_on and request.POST.get("waiting") == going_on[0].state:
+        return HttpResponse(status=204)  # nothing new: the page stays as it is
     context = {
         "planned": planned,
-        "total": estimates.total_of(version, configs),
+        "total": total,
+        "measuring": going_on,
+        "failures": [row.job for row in measurements if row.job.state == Job.State.FAILED],
         "reading": estimates.reading_of(version, configs[0]),
         "readings_differ": any(config.data != configs[0].data for config in configs),
     }

@@ -69,6 +69,21 @@ class Run(Owned):
         return int(self.config["optim"]["epochs"]) + self.extended
 
 
+class Estimate(Owned):
+    """What trainings of one size cost on a worker's machine, measured before any of them ran."""
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="estimate")
+    config = models.JSONField()  # of mmfrm.config.TrainConfig
+    classes = models.PositiveIntegerField()
+    size = models.CharField(max_length=200, db_index=True)  # see webapp.experiments.estimating.size_of
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.job.title
+
+
 class Steering(models.Model):
     """Something that a person ordered of a run after its start, or noted beside its curve.
 
