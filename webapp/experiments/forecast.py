@@ -31,10 +31,10 @@ def forecast(seconds: Sequence[float | None], workers: Sequence[Worker], cost_of
     left = [_left(job, cost_of) for job in running]
     before = [_whole(job, cost_of) for job in waiting]
     unknown = sum(time is None for time in (*left, *before))
-    ahead = len(left) + len(before)
+    ahead = sum(job.kind != estimating.KIND for job in (*running, *waiting))
     if not workers:
         return Forecast(ahead, unknown, None, None)
-    if unknown and len(workers) <= ahead:
+    if unknown and len(workers) <= len(left) + len(before):
         return Forecast(ahead, unknown, None, None)
     # A worker whose time is not known never comes free, as far as one can tell.
     free = [float("inf") if time is None else time for time in left]
