@@ -24,7 +24,9 @@ from webapp.templatetags.house import (
     spoken_ago,
 )
 
-CSS = (Path(settings.BASE_DIR) / "static/css/house.css").read_text()
+CSS = "".join(
+    (Path(settings.BASE_DIR) / f"static/css/{name}.css").read_text() for name in ("tokens", "parts")
+)
 Vector = NDArray[np.float64]
 
 # Machado, Oliveira and Fernandes 2009, severity 1, in linear RGB: what people see who lack a kind of cone.
