@@ -9,7 +9,7 @@ from functools import reduce
 from operator import or_
 
 from django.db import transaction
-from django.db.models import Min, Q
+from django.db.models import Q
 
 from mmfrm.config import TrainConfig
 from mmfrm.jobs import EstimateJob
@@ -68,11 +68,9 @@ def start(user: User, version: DatasetVersion, configs: Iterable[TrainConfig]) -
     for size, config in by_size.items():
         net = config.network
         title = f"Measure {net.size} {net.fusion}, batch size {config.optim.batch_size}"
-        waiting = Job.objects.filter(queue=Job.Queue.GPU, state=Job.State.QUEUED)
-        first = waiting.aggregate(first=Min("position"))["first"]
+        first = jobs.first_position(Job.Queue.GPU)
         job = jobs.create(kind=KIND, queue=Job.Queue.GPU, owner=user, title=title)
-        if first is not None:
-            Job.objects.filter(pk=job.pk).update(position=first - 1)
+        Job.objects.filter(pk=job.pk).update(position=first)
         Estimate.objects.create(
             job=job, owner=user, config=asdict(config), classes=len(version.classes), size=size
         )
