@@ -286,3 +286,27 @@ def test_who_types_on_while_the_cost_is_computed_sees_that_of_the_last_and_no_co
     assert len(held) == 1
     with page.expect_response(lambda answer: "optim.epochs=7" in (answer.request.post_data or "")):
         page.unroute(plan)  # which lets it go
+
+
+def test_what_a_first_run_of_its_size_costs_is_measured_at_a_click(
+    signed_in: Page, furnished: Furnished
+) -> None:
+    """By a real worker; a click right after a change asks about the form as it is then."""
+    page = signed_in
+    page.goto(f"{furnished.url}/experiments/runs/new/?preset=quick-look")
+    measure = page.get_by_role("button", name="Measure it here first")
+    measure.wait_for()
+    page.evaluate("() => document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    page.get_by_label("Fusion", exact=True).select_option("none")
+    page.get_by_label("Width", exact=True).fill("0.125")
+    page.get_by_label("Batch size", exact=True).fill("4")
+    measure.click()
+    page.get_by_text("Measured by a few steps").wait_for(timeout=180_000)
+    plan = page.locator(".plan-facts")
+    expect(plan).to_contain_text(re.compile(r"Timeabout \d+"))
+    expect(plan).to_contain_text(re.compile(r"Memory\d+"))
+    expect(measure).to_have_count(0)
+    [title] = furnished.product.rows(
+        "select title from jobs_job where kind = 'estimate' order by id desc limit 1"
+    )[0]
+    assert title == "Measure small none, batch size 4"
