@@ -18,7 +18,7 @@ from PIL import Image
 
 from mmfrm.data.archive import UnreadableError
 from mmfrm.data.finding import Align
-from mmfrm.data.layout import Item, Loaded, extension_of
+from mmfrm.data.layout import Item, LeftOutError, Loaded, extension_of
 from mmfrm.data.measure import Pixels, is_grey, measure, pixels_digest, thumbnail
 from mmfrm.data.native import Refusal, Sample
 from mmfrm.images import EXTENSIONS, ImageError, decode, image_format, is_clean
@@ -93,6 +93,8 @@ def _measured(seen: list[_Seen]) -> list[tuple[Sample, bytes]]:
 
 
 def _refusal(item: Item, data: bytes | UnreadableError, reason: str) -> Refusal:
+    if isinstance(data, LeftOutError):
+        return Refusal(item.name, "skipped", reason)
     plain_file = isinstance(data, bytes) and image_format(data) is None
     expected = extension_of(item.name) in EXTENSIONS
     return Refusal(item.name, "skipped" if plain_file and not expected else "refused", reason)

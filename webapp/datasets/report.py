@@ -126,8 +126,33 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def chosen(version: DatasetVersion) -> list[str]:
+    """What people chose before the import, in words."""
+    made: Mapping[str, Any] = version.report.get("chosen", {})
+    return chosen_words(made, version.report.get("left_out", {}))
+
+
+def chosen_words(made: Mapping[str, Any], left_out: Mapping[str, int] | None = None) -> list[str]:
+    """Choices as `mmfrm.data.choosing` keeps them, in words; left_out: how many images of each class went."""
+    said = []
+    for name, goal in made.get("classes", {}).items():
+        if goal:
+            said.append(f"{name} becomes {goal}")
+        else:
+            count = None if left_out is None else left_out.get(name, 0)
+            images = "" if count is None else f" ({count:,} image{'s' * (count != 1)})"
+            said.append(f"{name} left out{images}")
+    if by := made.get("group_by"):
+        said.append("nobody kept together" if by == "-" else f"faces kept together by {by}")
+    if made.get("splits") == "none":
+        said.append("splits forgotten")
+    return said
+
+
 SHOWN_ELSEWHERE = frozenset(
     {
+        "chosen",
+        "left_out",
         "flags",
         "layout_reason",
         "source_id",
