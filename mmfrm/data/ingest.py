@@ -38,7 +38,7 @@ from mmfrm.data.native import (
 )
 from mmfrm.data.pack_writer import PackWriter
 from mmfrm.data.raf_db import read_raf_db
-from mmfrm.events import Event, Finished, Notice, Started, Stopped
+from mmfrm.events import Event, Finished, Kept, Notice, Started, Stopped
 from mmfrm.failures import JobError
 from mmfrm.jobs import ImportJob, SourceJob
 from mmfrm.progress import Meter
@@ -162,7 +162,7 @@ def _arrivals(plan: Plan, writer: PackWriter, job: ImportJob, control: Control) 
                 pending.append(waiting.popleft().result())
                 meter.add(pending[-1].items)
             if time.monotonic() - committed > COMMIT_SECONDS:
-                _commit(writer, pending)
+                yield from _commit(writer, pending)
                 committed = time.monotonic()
             if meter.is_due():
                 yield meter.say()
@@ -171,7 +171,7 @@ def _arrivals(plan: Plan, writer: PackWriter, job: ImportJob, control: Control) 
         for future in waiting:
             pending.append(future.result())
             meter.add(pending[-1].items)
-    _commit(writer, pending)
+    yield from _commit(writer, pending)
     yield meter.say()
 
 
@@ -179,13 +179,17 @@ def _read_already(start: int) -> Iterator[Loaded]:
     return iter(())
 
 
-def _commit(writer: PackWriter, pending: list[Examined]) -> None:
+def _commit(writer: PackWriter, pending: list[Examined]) -> Iterator[Event]:
+    """Make what is pending last, and say so: a job that gets on survives any number of kills."""
+    if not pending:
+        return
     writer.add(
         [pair for examined in pending for pair in examined.arrived],
         [refusal for examined in pending for refusal in examined.refusals],
         sum(examined.items for examined in pending),
     )
     pending.clear()
+    yield Kept(done=writer.journal.items)
 
 
 def _chunks(stream: Iterator[Loaded], most: int) -> Iterator[Sequence[Loaded]]:
