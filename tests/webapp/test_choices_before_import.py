@@ -16,7 +16,7 @@ from tests.mmfrm.sources import png, write_zip
 from tests.webapp.test_datasets import uploaded
 from tests.webapp.work import do_next
 from webapp.accounts.models import User
-from webapp.datasets import exporting, importing, services
+from webapp.datasets import exporting, importing, revising, services
 from webapp.datasets.models import Dataset, DatasetImport
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
@@ -51,7 +51,7 @@ def looked(editor: User, tmp_path: Path) -> Dataset:
 def sent(dataset: Dataset, **changes: str) -> dict[str, str]:
     """What the page of a look sends when nothing was touched but `changes`; "" takes a tick away."""
     form = {f"name_{i}": name for i, name in enumerate(NAMES)}
-    form |= {"layout": "auto", "faces": "aligned", "group_by": "", "splits": "as_found"}
+    form |= {"layout": "auto", "faces": "aligned", "people": "as_found", "splits": "as_found"}
     form |= {"looked": str(DatasetImport.objects.get(version__dataset=dataset).job_id)}
     return {name: value for name, value in (form | changes).items() if value != "" or name in form}
 
@@ -69,14 +69,20 @@ def test_the_page_of_a_look_lists_classes_people_and_splits(
         assert f'name="name_{i}" value="{name}"' in seen
         assert f'name="drop_{i}"' in seen
     assert '<td class="num">3</td>' in seen
-    assert "Subject: its name says so." in seen
+    assert "Recognised: subject, since its name says so." in seen
     assert "place: 2 different values, such as room 0" in seen
     assert "As found: 8 train, 4 test" in seen
 
 
 def test_choices_are_applied_recorded_and_told(editor: User, client_of: Clients, looked: Dataset) -> None:
     client = client_of(editor)
-    wish = {"drop_3": "on", "name_2": " Angry ", "name_0": "delight", "group_by": "place", "splits": "none"}
+    wish = {
+        "drop_3": "on",
+        "name_2": " Angry ",
+        "name_0": "delight",
+        "people": "column place",
+        "splits": "none",
+    }
     status, _ = retry(client, looked, **wish)
     assert status == HTTPStatus.OK
     job = Job.objects.get()
@@ -96,6 +102,10 @@ def test_choices_are_applied_recorded_and_told(editor: User, client_of: Clients,
     for words in ("contempt left out (3 images)", "happiness becomes delight", "splits forgotten"):
         assert f"<li>{words}</li>" in seen
     assert "by place: faces of one person are never parted" in seen
+    revising.add_edit(version, editor, action="exclude", value="", indices=[0])
+    revising.make_version(version, editor, why="")
+    assert do_next().state == Job.State.FINISHED
+    assert looked.versions.get(number=2).note == "1 left out", "what was chosen is told of the first alone"
     assert version.refusals.filter(verdict="skipped", reason="its class is left out: contempt").count() == 3
 
 
@@ -119,7 +129,7 @@ def test_nothing_touched_is_no_choice(editor: User, client_of: Clients, looked: 
         ),
         ({"name_0": "x", "name_1": "x", "name_2": "X ", "name_3": "x", "drop_2": "on"}, "1 class would stay"),
         ({"name_0": "x" * 61}, "at most 60 characters"),
-        ({"group_by": "nobody knows"}, "Select a valid choice."),
+        ({"people": "column nobody knows"}, "Select a valid choice."),
         ({"layout": "folders", "drop_3": "on"}, "Look again first: what is chosen below is about a CSV"),
         ({"looked": "999999"}, "It was looked at again meanwhile."),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.utils.html import format_html
 
 from mmfrm.classes import class_name, renamed
 from webapp.datasets.forms import DefaultedField, ReadingForm
@@ -15,6 +16,9 @@ from webapp.jobs.models import Job
 
 MOST_LISTED = 200  # classes; a table that has more of them names no expressions
 LONGEST_NAME = 60  # as an edit of a face keeps it
+NO_GROUPS = "-"  # as `mmfrm import --group-by` takes it
+NOBODY = "Nobody: faces are not kept together"
+COLUMN = "column "  # before the name of one, so that none is taken for another choice
 NOTHING_CHOSEN: dict[str, Any] = {"mapping": {}, "group_by": "", "splits": "as_found"}
 
 
@@ -39,6 +43,7 @@ class ChoiceForm(ReadingForm):
         self._said: dict[str, Any] = row.job.result
         self.classes: list[str] = self._said["classes"]
         self.counts: dict[str, int] = self._said["tally"]["classes"]
+        self.unlabelled = self.counts.get("", 0)
         self.by_votes = self._said["vote_columns"] is not None
         self.lists_classes = 2 <= len(self.classes) <= MOST_LISTED
         if self.lists_classes:
@@ -55,26 +60,30 @@ class ChoiceForm(ReadingForm):
                 widget=forms.TextInput(attrs={"list": "known-classes", "autocomplete": "off"}),
             )  # fmt: skip
             self.fields[f"drop_{i}"] = forms.BooleanField(
-                required=False, initial=mapping.get(name) == "", label=f"Leave {name} out"
+                required=False,
+                initial=mapping.get(name) == "",
+                label="Leave out",
+                widget=forms.CheckboxInput(attrs={"aria-label": f"Leave {name} out"}),
             )
 
     def _add_groups(self, chosen: str) -> None:
         groups = self._said["groups"]
         if groups is None:
             return
-        recognised, columns = groups["recognised"], groups["columns"]
-        others = [c for c in columns if c["name"] != recognised]
-        choices = [
-            ("", recognised if recognised else "Nobody"),
-            *((c["name"], _described(c)) for c in others),
-        ]
+        recognised = groups["recognised"]
+        columns = {c["name"]: _described(c) for c in groups["columns"]}
+        found = columns.pop(recognised, recognised.capitalize()) if recognised else NOBODY
+        choices = [("as_found", found), *((COLUMN + name, words) for name, words in columns.items())]
         if recognised:
-            choices.append(("-", "Nobody"))
-        why = f"{recognised.capitalize()}: {groups['why']}." if recognised else f"Nobody: {groups['why']}."
-        self.fields["group_by"] = forms.ChoiceField(
-            choices=choices, required=False, initial=chosen, label="Who is who, by", help_text=why
-            + " Faces of one person are never parted by a split that is carved.",
+            choices.append(("nobody", NOBODY))
+        self.fields["people"] = DefaultedField(
+            choices=choices, initial="as_found", label="Who is who, by",
+            help_text=format_html(
+                "Recognised: {}, since {}. Faces of one person are never parted by a split that is carved.",
+                recognised or "nothing", groups["why"],
+            ),
         )  # fmt: skip
+        self.initial["people"] = {"": "as_found", NO_GROUPS: "nobody"}.get(chosen, COLUMN + chosen)
 
     def _add_splits(self) -> None:
         found = {split: n for split, n in self._said["tally"]["splits"].items() if split}
@@ -137,8 +146,10 @@ class ChoiceForm(ReadingForm):
         if self._is_read_otherwise():
             return reading | NOTHING_CHOSEN
         data = self.cleaned_data
-        made = {what: data[what] for what in NOTHING_CHOSEN if what in data}
-        return reading | NOTHING_CHOSEN | made
+        people = data.get("people", "as_found")
+        group_by = {"as_found": "", "nobody": NO_GROUPS}.get(people, people.removeprefix(COLUMN))
+        made = {what: data[what] for what in ("mapping", "splits") if what in data}
+        return reading | NOTHING_CHOSEN | {"group_by": group_by} | made
 
 
 def _described(column: Mapping[str, Any]) -> str:

@@ -76,7 +76,7 @@ def on_event(job: Job, event: Event) -> None:
     if row.version.ready_at is not None:
         return
     loading.load(row.version)
-    if words := report.chosen(row.version):
+    if row.version.parent_id is None and (words := report.chosen(row.version)):
         row.version.note = f"{row.version.note}: {'; '.join(words)}"[:300]
         row.version.save(update_fields=["note"])
     if row.upload is not None:  # the packs hold every pixel that was taken from it
