@@ -102,11 +102,12 @@ def _refusal(item: Item, data: bytes | UnreadableError, reason: str) -> Refusal:
 
 def _look(item: Item, data: bytes, max_pixels: int, align: Align | None) -> _Seen:
     pixels = decode(data, max_pixels=max_pixels, at_least=ENOUGH_SIDE if align is None else 0)
-    kind = image_format(data) or ""
+    kind, box = image_format(data) or "", None
     if align is None:
         stored, repair = cleaned(data, kind, pixels)
     else:
-        pixels, repair = align(pixels)
+        found = align(pixels)
+        pixels, box, repair = found.face, found.box, found.told
         stored = _encoded(pixels)
     width, height = _size(stored, pixels)
     if min(width, height) < LEAST_SIDE:
@@ -130,6 +131,7 @@ def _look(item: Item, data: bytes, max_pixels: int, align: Align | None) -> _See
         group=item.group,
         pixels=pixels_digest(pixels, grey),
         grey=grey,
+        box=box,
     )
     return _Seen(sample, stored, pixels, repair)
 
