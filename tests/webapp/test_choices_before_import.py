@@ -196,7 +196,10 @@ def test_votes_under_names_of_their_own_are_not_offered_as_a_csv(editor: User, t
         assert bool(exporting.why_not(dataset.versions.get(), "csv")) is not offered
 
 
-def test_a_csv_of_votes_without_a_class_comes_back_the_same(editor: User, tmp_path: Path) -> None:
+@pytest.mark.parametrize("layout", ["csv", "ferplus"])
+def test_votes_without_a_class_go_out_and_come_back_the_same(
+    editor: User, tmp_path: Path, layout: str
+) -> None:
     lines = [
         "image,anger,contempt,fear",
         *(f"{i}.png,{9 * (i % 2)},2,{9 - 9 * (i % 2)}" for i in range(6)),
@@ -211,7 +214,14 @@ def test_a_csv_of_votes_without_a_class_comes_back_the_same(editor: User, tmp_pa
     do_next()
     version = dataset.versions.get()
     back = tmp_path / "back.zip"
-    back.write_bytes(b"".join(exporting.stream(version, "csv")))
+    back.write_bytes(b"".join(exporting.stream(version, layout)))
     [again] = services.import_uploads(editor, upload_ids=[uploaded(editor, back).pk], name="", layout="auto")
     do_next()
+    assert again.versions.get().layout == layout
     assert again.versions.get().fingerprint == version.fingerprint
+
+
+def test_a_class_that_is_left_out_needs_no_name(editor: User, client_of: Clients, looked: Dataset) -> None:
+    status, _ = retry(client_of(editor), looked, name_3="", drop_3="on")
+    assert status == HTTPStatus.OK
+    assert DatasetImport.objects.get().options["mapping"] == {"contempt": ""}

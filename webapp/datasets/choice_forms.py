@@ -34,6 +34,7 @@ def reading_form(row: DatasetImport, sent: Mapping[str, Any] | None = None) -> R
 class ChoiceForm(ReadingForm):
     """A ReadingForm that knows what was recognised. `looked` says at which look the page was made."""
 
+    use_required_attribute = False  # a class that is left out needs no name
     looked = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, row: DatasetImport, **kwargs: Any) -> None:
@@ -55,8 +56,8 @@ class ChoiceForm(ReadingForm):
     def _add_classes(self, mapping: Mapping[str, str]) -> None:
         for i, name in enumerate(self.classes):
             self.fields[f"name_{i}"] = forms.CharField(
-                max_length=LONGEST_NAME, required=False, initial=mapping.get(name) or name,
-                label=f"{name} is called",
+                max_length=LONGEST_NAME, initial=mapping.get(name) or name, label=f"{name} is called",
+                error_messages={"required": "Give it a name, or leave it out."},
                 widget=forms.TextInput(attrs={"list": "known-classes", "autocomplete": "off"}),
             )  # fmt: skip
             self.fields[f"drop_{i}"] = forms.BooleanField(
@@ -125,9 +126,12 @@ class ChoiceForm(ReadingForm):
         for i, name in enumerate(self.classes):
             if data.get(f"drop_{i}"):
                 mapping[name] = ""
+                self.errors.pop(f"name_{i}", None)
+                continue
+            if f"name_{i}" in self.errors:
                 continue
             try:
-                given = class_name(data.get(f"name_{i}", name))
+                given = class_name(data[f"name_{i}"])
             except ValueError as error:
                 self.add_error(f"name_{i}", f"{error}.")
                 continue
