@@ -45,6 +45,8 @@ class CsvGroups:
     def see(self, columns: Mapping[str, int], cells: Sequence[str]) -> None:
         """Take note of a row."""
         for name, at in columns.items():
+            if name in ("", NO_GROUPS):  # such a column cannot be asked for
+                continue
             values = self.seen.setdefault(name, set())
             value = cells[at] if at < len(cells) else ""
             if value and len(values) < MOST_VALUES:

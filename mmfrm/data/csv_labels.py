@@ -127,7 +127,7 @@ def _columns(header: list[str], groups: CsvGroups) -> _Columns | None:
         votes=votes if has_votes else [],
         vote_names=names,
         affectnet="valence" in plain(header),
-        others={name: header.index(name) for i, name in enumerate(header) if name and i not in taken},
+        others={name: header.index(name) for i, name in enumerate(header) if i not in taken},
     )
 
 

@@ -149,6 +149,8 @@ def _why_not(name: str) -> tuple[str, str]:
         return "refused", "an archive inside an archive: unpack it first"
     if extension_of(name) in EXTENSIONS:
         return "skipped", "an image that the labels do not mention"
+    if extension_of(name) in (".csv", ".tsv"):
+        return "skipped", "a table without a column of labels, or that names no image of this source"
     return "skipped", "not an image"
 
 

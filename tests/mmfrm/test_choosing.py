@@ -120,6 +120,10 @@ def test_the_column_that_groups_is_recognised_shown_and_may_be_another(table: Pa
         {"name": "place", "values": 2, "example": "room 0"},
         {"name": "take", "values": 12, "example": "p0"},
     ]
+    twice = {"a.png": png(1), "l.csv": b"file,label,-,,note\na.png,fear,x,y,z\n"}
+    seen = look(write_zip(tmp_path / "odd.zip", twice), tmp_path / "look")["groups"]
+    assert [column["name"] for column in seen["columns"]] == ["note"]
+    assert (seen["by"], seen["why"]) == ("", "no column is named after people")
     assert imported(table, tmp_path / "found").description.report["grouped_by"] == "subject"
     pack = imported(table, tmp_path / "chosen", group_by="place")
     assert {sample.group for sample in pack.samples} == {"room 0", "room 1"}

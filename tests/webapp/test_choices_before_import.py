@@ -225,3 +225,23 @@ def test_a_class_that_is_left_out_needs_no_name(editor: User, client_of: Clients
     status, _ = retry(client_of(editor), looked, name_3="", drop_3="on")
     assert status == HTTPStatus.OK
     assert DatasetImport.objects.get().options["mapping"] == {"contempt": ""}
+
+
+def test_more_classes_than_a_network_tells_apart_are_told_of(
+    editor: User, client_of: Clients, tmp_path: Path
+) -> None:
+    rows = [f"{i}.png,person {i}" for i in range(66)]
+    files = {f"{i}.png": png(i) for i in range(66)} | {"a.csv": "\n".join(["file,label", *rows, ""]).encode()}
+    source = write_zip(tmp_path / "people.zip", files)
+    [dataset] = services.import_uploads(
+        editor, upload_ids=[uploaded(editor, source).pk], name="", look_first=True, layout="auto"
+    )
+    do_next()
+    client = client_of(editor)
+    seen = client.get(reverse("datasets:dataset", args=[dataset.pk])).content.decode()
+    assert "66 classes are more than the 64 that a network tells apart" in seen
+    wish = {f"name_{i}": f"person {i}" for i in range(66)} | {"name_0": "somebody", "layout": "auto"}
+    wish |= {"looked": str(Job.objects.get().pk)}
+    answer = client.post(reverse("datasets:retry", args=[dataset.pk]), wish)
+    assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "66 classes would stay; a network tells at most 64 apart." in answer.content.decode()

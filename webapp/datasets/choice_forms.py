@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.utils.html import format_html
 
-from mmfrm.classes import class_name, renamed
+from mmfrm.classes import MOST_CLASSES, class_name, renamed
 from webapp.datasets.forms import DefaultedField, ReadingForm
 from webapp.datasets.models import DatasetImport
 from webapp.datasets.report import LAYOUT_NAMES, SPLIT_NAMES
@@ -46,6 +46,7 @@ class ChoiceForm(ReadingForm):
         self.counts: dict[str, int] = self._said["tally"]["classes"]
         self.unlabelled = self.counts.get("", 0)
         self.by_votes = self._said["vote_columns"] is not None
+        self.too_many = MOST_CLASSES if len(self.classes) > MOST_CLASSES else 0
         self.lists_classes = 2 <= len(self.classes) <= MOST_LISTED
         if self.lists_classes:
             self._add_classes(options["mapping"])
