@@ -209,12 +209,14 @@ def _chunks(stream: Iterator[Loaded], most: int) -> Iterator[Sequence[Loaded]]:
 def finish(out: Path, job: ImportJob, plan: Plan, source_id: str) -> Description:
     """Count, fingerprint, look for duplicates, and write dataset.json, which ends the import."""
     samples = list(read_samples(out))
+    people = Counter(sample.group for sample in samples if sample.group is not None)
     verdicts = Counter(refusal.verdict for refusal in read_refusals(out))
     report: dict[str, Any] = {
         "source_id": source_id,
         "layout_reason": plan.reason,
         **plan.report,
         **({"faces_found_and_aligned": True} if job.faces == "find" else {}),
+        **({"groups": {"count": len(people), "largest": max(people.values())}} if people else {}),
         **({"left_out": left_out_of(read_refusals(out))} if job.mapping else {}),
         **{verdict: verdicts[verdict] for verdict in ("refused", "repaired", "skipped")},
         "near_constant": [sample.name for sample in samples if "near_constant" in sample.flags][:100],

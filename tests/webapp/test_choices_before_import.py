@@ -16,7 +16,7 @@ from tests.mmfrm.sources import png, write_zip
 from tests.webapp.test_datasets import uploaded
 from tests.webapp.work import do_next
 from webapp.accounts.models import User
-from webapp.datasets import exporting, importing, revising, services
+from webapp.datasets import exporting, importing, report, revising, services
 from webapp.datasets.models import Dataset, DatasetImport
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
@@ -245,3 +245,17 @@ def test_more_classes_than_a_network_tells_apart_are_told_of(
     answer = client.post(reverse("datasets:retry", args=[dataset.pk]), wish)
     assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert "66 classes would stay; a network tells at most 64 apart." in answer.content.decode()
+
+
+def test_groups_too_large_for_a_split_are_told_of_before_and_after_one_is_carved(
+    editor: User, client_of: Clients, looked: Dataset
+) -> None:
+    retry(client_of(editor), looked, people="column place", splits="none")
+    do_next()
+    version = looked.versions.get()
+    [told] = [t for t in report.observations(version, report.class_table(version)) if "kept together" in t]
+    assert told.startswith("Faces are kept together in 2 groups by place, and the largest has 50% of them")
+    [remedy] = [found for found in revising.remedies(version) if found.name == "carve"]
+    assert "one has 50% of the images" in remedy.explanation
+    made = revising.remedy(version, editor, "carve")
+    assert made.note == "Carved the missing splits, as large as the groups make them"

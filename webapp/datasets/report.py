@@ -9,6 +9,7 @@ from typing import Any
 from webapp.datasets.models import DatasetVersion, Refusal
 
 SPLITS = ("train", "val", "test")
+NOTABLE_GROUP = 0.1  # the share that a carved split is to have
 LAYOUT_NAMES = {
     "ferplus": "FERPlus",
     "raf_db": "RAF-DB",
@@ -75,6 +76,13 @@ def observations(version: DatasetVersion, table: ClassTable) -> list[str]:
     if not version.classes:
         return ["No image has a label: it can be labelled and looked at, not trained on."]
     said += _missing_splits(table)
+    if (share := largest_group(version)) > NOTABLE_GROUP:
+        count = version.report["groups"]["count"]
+        by = f" by {version.report['grouped_by']}" if "grouped_by" in version.report else ""
+        said.append(
+            f"Faces are kept together in {count:,} group{'s' * (count != 1)}{by}, and the largest has "
+            f"{share:.0%} of them: no split that is carved can part it."
+        )
     empty = [row.name for row in labelled if not row.total]
     if empty:
         said.append(f"No image of {_listed(empty)}.")
@@ -87,6 +95,12 @@ def observations(version: DatasetVersion, table: ClassTable) -> list[str]:
                 f"{least.name}: accuracy alone will flatter; look at the mean over classes too."
             )
     return said
+
+
+def largest_group(version: DatasetVersion) -> float:
+    """The share of the images that the largest group of one person's faces has, as they were imported."""
+    groups: Mapping[str, int] = version.report.get("groups", {})
+    return min(1.0, groups.get("largest", 0) / max(1, version.images))
 
 
 def duplicates(version: DatasetVersion) -> list[str]:
