@@ -37,9 +37,9 @@ class ChoiceForm(ReadingForm):
     use_required_attribute = False  # a class that is left out needs no name
     looked = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, row: DatasetImport, **kwargs: Any) -> None:
+    def __init__(self, sent: Mapping[str, Any] | None, *, row: DatasetImport) -> None:
         options: dict[str, Any] = NOTHING_CHOSEN | row.options
-        super().__init__(*args, initial=options | {"looked": row.job_id}, **kwargs)
+        super().__init__(sent, initial=options | {"looked": row.job_id})
         self._look, self._options = row.job_id, options
         self._said: dict[str, Any] = row.job.result
         self.classes: list[str] = self._said["classes"]
