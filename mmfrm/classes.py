@@ -36,7 +36,9 @@ VOCABULARIES: Mapping[str, tuple[str, ...]] = {
 
 EXPRESSIONS = FERPLUS  # the eight canonical names, in the order people see them
 
-NOT_AN_EXPRESSION = ("unknown", "nf")  # vote columns that are no class: cannot tell, not a face
+LEFT_OUT = "left out"  # the column of votes for classes that an import left out: they count, for nothing
+NOT_AN_EXPRESSION = ("unknown", "nf", LEFT_OUT)  # vote columns that are no class: cannot tell, not a face
+MOST_CLASSES = 64  # that a network tells apart
 
 _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "neutral": ("neutrality", "ne", "neu", "no expression", "calm", "natural"),
@@ -49,6 +51,7 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "contempt": ("contemptuous", "co", "con", "contemptful"),
     "unknown": ("uncertain", "unsure", "unk"),
     "nf": ("not a face", "no face", "non face", "noface", "notface"),
+    LEFT_OUT: (),
 }
 _CANONICAL = {name: name for name in _SYNONYMS} | {
     synonym: name for name, synonyms in _SYNONYMS.items() for synonym in synonyms
@@ -57,13 +60,17 @@ _CANONICAL = {name: name for name in _SYNONYMS} | {
 
 def canonical(name: str) -> str | None:
     """The canonical name of an expression ("Happy" -> "happiness"), or None where it is not known."""
-    plain = " ".join(name.strip().lower().replace("_", " ").replace("-", " ").split())
+    plain = _plain(name)
     if plain in _CANONICAL:
         return _CANONICAL[plain]
     # "3_happy", "happy (0)" and "Happiness faces" are how people name folders
     words = [word.strip("()[]0123456789.") for word in plain.split()]
     found = {_CANONICAL[word] for word in words if len(word) > 2 and word in _CANONICAL}
     return found.pop() if len(found) == 1 else None
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.strip().lower().replace("_", " ").replace("-", " ").split())
 
 
 def is_expression(name: str) -> bool:
@@ -102,6 +109,38 @@ def mapping_indices(
         if goal and goal not in target:
             raise ValueError(f"{goal!r} is not a class of the target; it has {', '.join(target)}")
     return [target.index(chosen[name]) if chosen[name] else None for name in source]
+
+
+def class_name(given: str) -> str:
+    """What a class is called that people call so: a usual spelling of an expression ("joy") is that one.
+
+    Raises ValueError where it is empty, or says "no expression".
+    """
+    plain = " ".join(given.split())
+    known = _CANONICAL.get(_plain(plain), plain)
+    if not known:
+        raise ValueError("Give it a name, or leave it out")
+    if known in NOT_AN_EXPRESSION:
+        raise ValueError(f"{plain!r} names no expression. Leave it out instead")
+    return known
+
+
+def renamed(source: Sequence[str], names: Mapping[str, str]) -> list[str | None]:
+    """What each class is called once `names` (class -> name, "" leaves it out) are given; None: left out.
+
+    Classes under one name become one. Raises ValueError for a class that is not there, for what
+    `class_name` refuses, and where not 2 to 64 classes stay.
+    """
+    if strange := [name for name in names if name not in source]:
+        raise ValueError(f"{strange[0]!r} is not a class of the source; it has {', '.join(source)}")
+    given = {name: names.get(name, name).strip() for name in source}
+    found = [class_name(given[name]) if given[name] else None for name in source]
+    count = len({name for name in found if name})
+    if count < 2:
+        raise ValueError(f"{count or 'no'} class would stay; a data set needs at least two")
+    if count > MOST_CLASSES:
+        raise ValueError(f"{count} classes would stay; a network tells at most {MOST_CLASSES} apart")
+    return found
 
 
 def vocabulary_of(names: Sequence[str]) -> str | None:

@@ -30,7 +30,7 @@ EXAMPLES = {
     "export": "python -m mmfrm export --model runs/first/model --data ferplus.zip --out exported",
     "landmarks": "python -m mmfrm landmarks --data ferplus.zip --points landmarks68.npz --out runs/landmarks",
     "bench": "python -m mmfrm bench --out bench",
-    "import": "python -m mmfrm import ferplus.zip --out data/ferplus",
+    "import": "python -m mmfrm import ferplus.zip --map contempt= --out data/ferplus-7",
     "preview": "python -m mmfrm preview photos.zip --faces find --out looked-at",
     "draw": "python -m mmfrm draw --count 3000 --out data/drawn",
     "compare": "python -m mmfrm compare --before runs/first/model --after runs/second/model "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmfrm import images
+from mmfrm.data.finding import no_face
 from mmfrm.images import ImageError
 from mmfrm.jobs import PredictJob
 from mmfrm.sources import Pictures
@@ -122,7 +123,7 @@ def _found(
     try:
         pixels = images.decode(pictures.read(position))
         faces = finder.find(pixels)
-        error = f"no face of at least {finder.min_face} pixels found"
+        error = no_face(finder.min_face)
         photo = _preview(pixels) if job.save_photos else None
     except ImageError as reason:
         faces, error = [], str(reason)

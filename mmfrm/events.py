@@ -118,6 +118,14 @@ class Predicted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kept(Event):
+    """New work of this attempt is safely on disk: the first `done` units need not be done again."""
+
+    kind: ClassVar[str] = "kept"
+    done: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice(Event):
     """Something a person should know. `level` is info, warning or error."""
 
@@ -192,6 +200,7 @@ KINDS: Mapping[str, type[Event]] = {
         Evaluated,
         Checkpointed,
         Predicted,
+        Kept,
         Notice,
         Steered,
         Hardware,

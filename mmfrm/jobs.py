@@ -195,6 +195,20 @@ class SourceJob(Job):
         "Of a photo with more than one face: take the largest, or leave the photo out. Either is listed.",
         choices=("largest", "leave_out"),
     )
+    mapping: dict[str, str] = setting(  # noqa: RUF009 - it makes a field, as the others do
+        dict,
+        "Mapping",
+        "Class to the name it gets; two under one name become one, and an empty one leaves a class out.",
+    )
+    group_by: str = setting(
+        "", "Group by", "Column that says who is who; empty: the one that is recognised; -: none."
+    )
+    splits: str = setting(
+        "as_found",
+        "Splits",
+        "as_found, or none: forget the splits of the source, so that others are carved.",
+        choices=("as_found", "none"),
+    )
     max_files: int = setting(2_000_000, "Most files", "Refuses a larger source.", low=1)
     max_total_bytes: int = setting(200 * 2**30, "Most bytes", "Unpacked, all together.", low=1)
     max_pixels: int = setting(50_000_000, "Most pixels", "An image; larger ones are refused.", low=1)

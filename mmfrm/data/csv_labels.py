@@ -8,6 +8,7 @@ import numpy as np
 
 from mmfrm.classes import AFFECTNET, EXPRESSIONS, NOT_AN_EXPRESSION, canonical, ordered
 from mmfrm.data.archive import Archive, Entry
+from mmfrm.data.csv_groups import CsvGroups, column_named, plain
 from mmfrm.data.layout import (
     Item,
     Plan,
@@ -20,6 +21,7 @@ from mmfrm.data.layout import (
     split_named,
     split_of_path,
     stream_of,
+    tally_of,
 )
 from mmfrm.labels import DROPPED, class_columns, label_votes
 
@@ -29,7 +31,6 @@ _PATHS = (
 )  # fmt: skip
 _LABELS = ("label", "labels", "expression", "emotion", "class", "target", "category")
 _SPLITS = ("split", "usage", "set", "subset", "partition", "phase")
-_GROUPS = ("group", "subject", "subject id", "person", "person id", "identity", "participant", "actor")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class _Columns:
     votes: list[int]
     vote_names: list[str]
     affectnet: bool
+    others: dict[str, int]  # columns that may say who is who, by the name in the header
 
 
 @dataclass
@@ -59,11 +61,15 @@ class _Table:
     missing: list[str] = field(default_factory=list)
     odd: int = 0
     used: set[str] = field(default_factory=set)
+    groups: CsvGroups = field(default_factory=CsvGroups)
 
 
-def read_csv(archive: Archive) -> Plan | None:
-    """The plan of a source with such a table, or several of the same kind (train.csv, test.csv), or None."""
-    table = _Table()
+def read_csv(archive: Archive, group_by: str = "") -> Plan | None:
+    """The plan of a source with such a table, or several of the same kind (train.csv, test.csv), or None.
+
+    group_by: the column that says who is who; "": as recognised. Raises JobError where there is no such.
+    """
+    table = _Table(groups=CsvGroups(group_by))
     by_name = _index(archive)
     for entry in archive.entries:
         if base(entry.name).lower().endswith((".csv", ".tsv")):
@@ -84,6 +90,8 @@ def read_csv(archive: Archive) -> Plan | None:
         classes=classes,
         vote_columns=table.vote_names,
         total=len(items),
+        tally=tally_of(classes, (item for item, _ in items)),
+        groups=table.groups.found(),
         stream=stream_of(archive, items),
         report={"rows_not_understood": table.odd, "listed_but_missing": examples(table.missing)},
         refusals=leftovers(archive, table.used | {entry.name for _, entry in items}),
@@ -103,26 +111,30 @@ def _index(archive: Archive) -> dict[str, Entry | None]:
     return index
 
 
-def _columns(header: list[str]) -> _Columns | None:
-    plain = [cell.lower().replace("_", " ").replace("-", " ") for cell in header]
-
-    def first(names: tuple[str, ...]) -> int | None:
-        return next((plain.index(name) for name in names if name in plain), None)
-
-    path, label = first(_PATHS), first(_LABELS)
+def _columns(header: list[str], groups: CsvGroups) -> _Columns | None:
+    path, label, split = (column_named(header, names) for names in (_PATHS, _LABELS, _SPLITS))
     votes = [i for i, cell in enumerate(header) if canonical(cell) is not None and i != label]
     names = [canonical(header[i]) or header[i] for i in votes]
     has_votes = sum(name in EXPRESSIONS for name in names) >= 2 and len(set(names)) == len(names)
     if path is None or (label is None and not has_votes):
         return None
+    taken = {path, label, split, *(votes if has_votes else ())}
     return _Columns(
-        path, label, first(_SPLITS), first(_GROUPS), votes if has_votes else [], names, "valence" in plain
+        path=path,
+        label=label,
+        split=split,
+        group=groups.choose(header),
+        votes=votes if has_votes else [],
+        vote_names=names,
+        affectnet="valence" in plain(header),
+        others={name: header.index(name) for i, name in enumerate(header) if i not in taken},
     )
 
 
 def _read_table(archive: Archive, entry: Entry, by_name: dict[str, Entry | None], table: _Table) -> None:
     lines = rows(archive, entry)
-    columns = _columns(next(lines, []))
+    header = next(lines, [])
+    columns = _columns(header, table.groups)
     if columns is None:
         return
     seen = {found.name for _, found in table.found}
@@ -140,6 +152,9 @@ def _read_table(archive: Archive, entry: Entry, by_name: dict[str, Entry | None]
             row.split = row.split or split_of_path(image.name)
             table.found.append((row, image))
             table.used.add(entry.name)
+            table.groups.see(columns.others, cells)
+    if entry.name in table.used and columns.group is not None:
+        table.groups.by = header[columns.group]
     if columns.votes and entry.name in table.used:
         table.vote_names = columns.vote_names
 

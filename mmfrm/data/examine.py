@@ -18,7 +18,7 @@ from PIL import Image
 
 from mmfrm.data.archive import UnreadableError
 from mmfrm.data.finding import Align
-from mmfrm.data.layout import Item, Loaded, extension_of
+from mmfrm.data.layout import Item, LeftOutError, Loaded, extension_of
 from mmfrm.data.measure import Pixels, is_grey, measure, pixels_digest, thumbnail
 from mmfrm.data.native import Refusal, Sample
 from mmfrm.images import EXTENSIONS, ImageError, decode, image_format, is_clean
@@ -93,6 +93,8 @@ def _measured(seen: list[_Seen]) -> list[tuple[Sample, bytes]]:
 
 
 def _refusal(item: Item, data: bytes | UnreadableError, reason: str) -> Refusal:
+    if isinstance(data, LeftOutError):
+        return Refusal(item.name, "skipped", reason)
     plain_file = isinstance(data, bytes) and image_format(data) is None
     expected = extension_of(item.name) in EXTENSIONS
     return Refusal(item.name, "skipped" if plain_file and not expected else "refused", reason)
@@ -100,11 +102,12 @@ def _refusal(item: Item, data: bytes | UnreadableError, reason: str) -> Refusal:
 
 def _look(item: Item, data: bytes, max_pixels: int, align: Align | None) -> _Seen:
     pixels = decode(data, max_pixels=max_pixels, at_least=ENOUGH_SIDE if align is None else 0)
-    kind = image_format(data) or ""
+    kind, box = image_format(data) or "", None
     if align is None:
         stored, repair = cleaned(data, kind, pixels)
     else:
-        pixels, repair = align(pixels)
+        found = align(pixels)
+        pixels, box, repair = found.face, found.box, found.told
         stored = _encoded(pixels)
     width, height = _size(stored, pixels)
     if min(width, height) < LEAST_SIDE:
@@ -128,6 +131,7 @@ def _look(item: Item, data: bytes, max_pixels: int, align: Align | None) -> _See
         group=item.group,
         pixels=pixels_digest(pixels, grey),
         grey=grey,
+        box=box,
     )
     return _Seen(sample, stored, pixels, repair)
 

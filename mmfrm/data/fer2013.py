@@ -14,7 +14,7 @@ from PIL import Image
 from mmfrm.classes import FER2013
 from mmfrm.data.archive import Archive, Entry, UnreadableError
 from mmfrm.data.ferplus import Votes, classes_of, majority_labels, report_of, votes_of
-from mmfrm.data.layout import Item, Loaded, Plan, base, leftovers, rows, split_named
+from mmfrm.data.layout import Item, Loaded, Plan, base, leftovers, rows, split_named, tally_of
 
 _SIDE = 48
 
@@ -58,17 +58,22 @@ def _table(archive: Archive) -> _Table | None:
 
 
 def _plan(archive: Archive, table: _Table) -> Plan:
+    def item(number: int, row: list[str]) -> Item:
+        usage = row[table.usage] if table.usage is not None and table.usage < len(row) else ""
+        return Item(f"fer{number:07d}.png", split_named(usage), _label(row, table.label))
+
     def stream(start: int) -> Iterator[Loaded]:
         for number, row in enumerate(table.rows(archive, start), start):
-            usage = row[table.usage] if table.usage is not None and table.usage < len(row) else ""
-            item = Item(f"fer{number:07d}.png", split_named(usage), _label(row, table.label))
-            yield item, _pixels(row, table)
+            yield item(number, row), _pixels(row, table)
+
+    tally = tally_of(FER2013, (item(0, row) for row in table.rows(archive)))
 
     return Plan(
         layout="fer2013",
         reason=f"{table.entry.name} has the columns {', '.join(table.header[:4])}",
         classes=list(FER2013),
-        total=sum(1 for _ in table.rows(archive)),
+        total=sum(tally.splits.values()),
+        tally=tally,
         stream=stream,
         encode=png_of_pixels,
         report={
@@ -81,7 +86,8 @@ def _plan(archive: Archive, table: _Table) -> Plan:
 
 def _plan_with_votes(archive: Archive, table: _Table, votes: Votes) -> Plan:
     """FERPlus as it is published: its rows of votes stand beside the rows of FER2013's table."""
-    labels = majority_labels(votes)
+    labels, classes = majority_labels(votes), classes_of(votes)
+    named = (Item(name, votes.by_name[name][0], label) for name, label in labels.items())
     first = {name: number for number, name in reversed(list(enumerate(votes.row_names)))}
 
     def stream(start: int) -> Iterator[Loaded]:
@@ -99,7 +105,8 @@ def _plan_with_votes(archive: Archive, table: _Table, votes: Votes) -> Plan:
     return Plan(
         layout="ferplus",
         reason=f"{min(votes.tables, key=len)} holds votes on the pixels in {table.entry.name}, row by row",
-        classes=classes_of(votes),
+        classes=classes,
+        tally=tally_of(classes, named),
         vote_columns=votes.columns,
         total=sum(1 for _ in table.rows(archive)),
         stream=stream,

@@ -21,6 +21,7 @@ from mmfrm.data.layout import (
     split_named,
     split_of_path,
     stream_of,
+    tally_of,
 )
 from mmfrm.labels import DROPPED, class_columns, label_votes
 
@@ -61,15 +62,16 @@ def read_ferplus(archive: Archive) -> Plan | None:
             unlabelled.append(entry.name)
         items.append((Item(entry.name, folder_split or split, labels.get(key), row), entry))
         used.add(entry.name)
-    table = min(votes.tables, key=len)
+    table, classes = min(votes.tables, key=len), classes_of(votes)
     if len(unlabelled) == len(items):  # the table alone, or with other images than its own
         return None
     return Plan(
         layout="ferplus",
         reason=f"{table} holds the votes on {len(votes.by_name):,} images of FER2013",
-        classes=classes_of(votes),
+        classes=classes,
         vote_columns=votes.columns,
         total=len(items),
+        tally=tally_of(classes, (item for item, _ in items)),
         stream=stream_of(archive, items),
         report={
             **report_of(votes),

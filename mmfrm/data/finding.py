@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from mmfrm.faces.find import FaceFinder, PhotoFace
 
 PHOTOS_AT_ONCE = 8  # a stop waits for what was begun, and photos take longer than face crops
-Align = Callable[[Pixels], tuple[Pixels, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aligned:
+    """The face of a photo, where in the upright photo it was, and what is to be told of it."""
+
+    face: Pixels  # (112, 112, 3)
+    box: list[int]  # x, y, width, height
+    told: str  # "" where there is nothing to tell
+
+
+Align = Callable[[Pixels], Aligned]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +41,7 @@ class Choice:
 def choose(faces: Sequence[PhotoFace], job: SourceJob) -> Choice:
     """Of the faces of one photo, the largest first."""
     if not faces:
-        return Choice(taken=None, reason=none_of(job))
+        return Choice(taken=None, reason=no_face(job.min_face))
     if len(faces) == 1:
         return Choice(taken=faces[0], reason="")
     found = f"{len(faces)} faces were found"
@@ -40,9 +51,9 @@ def choose(faces: Sequence[PhotoFace], job: SourceJob) -> Choice:
     return Choice(taken=faces[0], reason=f"{found}; the largest was taken ({width}×{height} at {x}, {y})")
 
 
-def none_of(job: SourceJob) -> str:
-    """Said of a photo without a face."""
-    return f"no face of at least {job.min_face} pixels was found"
+def no_face(min_face: int) -> str:
+    """Said of a photo without a face, whoever looked for one."""
+    return f"no face of at least {min_face} pixels was found"
 
 
 def finder_of(job: SourceJob) -> FaceFinder | None:
@@ -55,13 +66,13 @@ def finder_of(job: SourceJob) -> FaceFinder | None:
 
 
 def aligning(finder: FaceFinder, job: SourceJob) -> Align:
-    """A photo to its one face (112, 112, 3), and what is to be told of it; ImageError where it has none."""
+    """A photo to its one face; ImageError where it has none, or more than are wanted."""
 
-    def align(photo: Pixels) -> tuple[Pixels, str]:
+    def align(photo: Pixels) -> Aligned:
         choice = choose(finder.find(photo), job)
         if choice.taken is None:
             raise ImageError(choice.reason)
-        return choice.taken.crop, choice.reason
+        return Aligned(face=choice.taken.crop, box=list(choice.taken.box), told=choice.reason)
 
     return align
 

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 from mmfrm.classes import NOT_AN_EXPRESSION, RAF_DB, canonical, ordered
 from mmfrm.data.archive import Archive, Entry
-from mmfrm.data.layout import Item, Plan, base, leftovers, may_be_image, split_named, split_of_path, stream_of
+from mmfrm.data.layout import (
+    Groups,
+    Item,
+    Plan,
+    base,
+    leftovers,
+    may_be_image,
+    split_named,
+    split_of_path,
+    stream_of,
+    tally_of,
+)
 
 _RAF_NAME = re.compile(r"(train|test)_\d+(_aligned)?\.\w+", re.IGNORECASE)
 # Subjects stand in the file names of these data sets: CK+ (S010_004_00000017), JAFFE (KA.AN1.39) and
@@ -38,6 +50,8 @@ def read_folders(archive: Archive, *, asked_for: bool = False) -> Plan | None:
         reason=f"{len(found)} folders are named after expressions: {', '.join(classes)}",
         classes=list(classes),
         total=len(items),
+        tally=tally_of(classes, (item for item, _ in items)),
+        groups=_groups(item.group for item, _ in items),
         stream=stream_of(archive, items),
         report={
             "images_outside_class_folders": len(images) - len(labelled),
@@ -50,12 +64,14 @@ def read_folders(archive: Archive, *, asked_for: bool = False) -> Plan | None:
 def read_images(archive: Archive) -> Plan:
     """The plan of everything that may be an image, without labels."""
     images = [entry for entry in archive.entries if may_be_image(entry.name)]
+    items = [(Item(e.name, split_of_path(e.name)), e) for e in images]
     return Plan(
         layout="images",
         reason="no labels: neither a table that names the images, nor folders named after expressions",
         classes=[],
         total=len(images),
-        stream=stream_of(archive, [(Item(e.name, split_of_path(e.name)), e) for e in images]),
+        tally=tally_of((), (item for item, _ in items)),
+        stream=stream_of(archive, items),
         refusals=leftovers(archive, {entry.name for entry in images}),
     )
 
@@ -64,6 +80,14 @@ def subject_of(name: str) -> str | None:
     """The person a file name speaks of, in data sets that are known to do so."""
     match = _SUBJECT.match(base(name))
     return next((part for part in match.groups() if part), None) if match else None
+
+
+def _groups(groups: Iterable[str | None]) -> Groups | None:
+    found = {group for group in groups if group is not None}
+    if not found:
+        return None
+    why = f"they name {len(found):,} people, as in CK+, JAFFE and KDEF"
+    return Groups(by="file names", recognised="file names", why=why)
 
 
 def _item(entry: Entry, name: str | None, classes: tuple[str, ...]) -> Item:

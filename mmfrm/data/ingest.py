@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from typing import Any
 
 from mmfrm.control import Control
 from mmfrm.data.archive import Archive, LoneFile, open_archive
+from mmfrm.data.choosing import chosen, identity, left_out_of
 from mmfrm.data.csv_labels import read_csv
 from mmfrm.data.duplicates import duplicates_of, summary
 from mmfrm.data.examine import Examined, examine
@@ -37,7 +38,7 @@ from mmfrm.data.native import (
 )
 from mmfrm.data.pack_writer import PackWriter
 from mmfrm.data.raf_db import read_raf_db
-from mmfrm.events import Event, Finished, Notice, Started, Stopped
+from mmfrm.events import Event, Finished, Kept, Notice, Started, Stopped
 from mmfrm.failures import JobError
 from mmfrm.jobs import ImportJob, SourceJob
 from mmfrm.progress import Meter
@@ -69,14 +70,14 @@ def _ingest(
     archive: Archive, only: str | None, out: Path, job: ImportJob, control: Control
 ) -> Iterator[Event]:
     sought = f"find {job.min_face} {job.several} " if job.faces == "find" else ""
-    source_id = f"{VERSION} {job.layout} {job.max_pixels} {sought}{archive.identity}"
+    source_id = f"{VERSION} {job.layout} {job.max_pixels} {sought}{identity(job)}{archive.identity}"
     done = _done(out, source_id)
     if done is not None:
         yield Finished(result=result(done))
         return
     writer = PackWriter(out, source_id)
     yield Started(resumed=writer.resumed, facts={"files": len(archive.entries), "done": writer.journal.items})
-    plan = recognise(archive, job.layout, only)
+    plan = chosen(recognise(archive, job.layout, only, job.group_by), job)
     yield Notice(text=f"Read as {plan.layout}: {plan.reason}.")
     if writer.resumed:
         yield Notice(text=f"Going on after {writer.journal.items:,} of {plan.total:,} files.")
@@ -95,10 +96,11 @@ def _ingest(
     yield Finished(result=result(description))
 
 
-def recognise(archive: Archive, layout: str = "auto", only: str | None = None) -> Plan:
+def recognise(archive: Archive, layout: str = "auto", only: str | None = None, group_by: str = "") -> Plan:
     """How a source is to be read. `layout` other than auto is obeyed, or refused with the reason.
 
-    only: the one table to go by, where the source is a CSV among its images.
+    only: the one table to go by, where the source is a CSV among its images; group_by: its column that
+    says who is who. Raises JobError where the source has no such table or column.
     """
     if only is not None:
         others = [e for e in archive.entries if e.name != only and base(e.name).lower().endswith(".csv")]
@@ -107,7 +109,7 @@ def recognise(archive: Archive, layout: str = "auto", only: str | None = None) -
         "ferplus": lambda: read_ferplus(archive),
         "raf_db": lambda: read_raf_db(archive),
         "fer2013": lambda: read_fer2013(archive),
-        "csv": lambda: read_csv(archive),
+        "csv": lambda: read_csv(archive, group_by),
         "folders": lambda: read_folders(archive, asked_for=layout == "folders"),
         "images": lambda: read_images(archive),
     }
@@ -160,7 +162,7 @@ def _arrivals(plan: Plan, writer: PackWriter, job: ImportJob, control: Control) 
                 pending.append(waiting.popleft().result())
                 meter.add(pending[-1].items)
             if time.monotonic() - committed > COMMIT_SECONDS:
-                _commit(writer, pending)
+                yield from _commit(writer, pending)
                 committed = time.monotonic()
             if meter.is_due():
                 yield meter.say()
@@ -169,7 +171,7 @@ def _arrivals(plan: Plan, writer: PackWriter, job: ImportJob, control: Control) 
         for future in waiting:
             pending.append(future.result())
             meter.add(pending[-1].items)
-    _commit(writer, pending)
+    yield from _commit(writer, pending)
     yield meter.say()
 
 
@@ -177,13 +179,17 @@ def _read_already(start: int) -> Iterator[Loaded]:
     return iter(())
 
 
-def _commit(writer: PackWriter, pending: list[Examined]) -> None:
+def _commit(writer: PackWriter, pending: list[Examined]) -> Iterator[Event]:
+    """Make what is pending last, and say so: a job that gets on survives any number of kills."""
+    if not pending:
+        return
     writer.add(
         [pair for examined in pending for pair in examined.arrived],
         [refusal for examined in pending for refusal in examined.refusals],
         sum(examined.items for examined in pending),
     )
     pending.clear()
+    yield Kept(done=writer.journal.items)
 
 
 def _chunks(stream: Iterator[Loaded], most: int) -> Iterator[Sequence[Loaded]]:
@@ -203,15 +209,16 @@ def _chunks(stream: Iterator[Loaded], most: int) -> Iterator[Sequence[Loaded]]:
 def finish(out: Path, job: ImportJob, plan: Plan, source_id: str) -> Description:
     """Count, fingerprint, look for duplicates, and write dataset.json, which ends the import."""
     samples = list(read_samples(out))
-    verdicts: dict[str, int] = {}
-    for refusal in read_refusals(out):
-        verdicts[refusal.verdict] = verdicts.get(refusal.verdict, 0) + 1
+    people = Counter(sample.group for sample in samples if sample.group is not None)
+    verdicts = Counter(refusal.verdict for refusal in read_refusals(out))
     report: dict[str, Any] = {
         "source_id": source_id,
         "layout_reason": plan.reason,
         **plan.report,
         **({"faces_found_and_aligned": True} if job.faces == "find" else {}),
-        **{verdict: verdicts.get(verdict, 0) for verdict in ("refused", "repaired", "skipped")},
+        **({"groups": {"count": len(people), "largest": max(people.values())}} if people else {}),
+        **({"left_out": left_out_of(read_refusals(out))} if job.mapping else {}),
+        **{verdict: verdicts[verdict] for verdict in ("refused", "repaired", "skipped")},
         "near_constant": [sample.name for sample in samples if "near_constant" in sample.flags][:100],
         "near_constant_count": sum("near_constant" in sample.flags for sample in samples),
         "duplicates": summary(duplicates_of(out, samples), samples),

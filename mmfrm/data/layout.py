@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mmfrm.data.archive import READ_ERRORS, Archive, Entry, UnreadableError, is_archive_name, read
-from mmfrm.data.native import Refusal
+from mmfrm.data.native import SPLITS, Refusal
 from mmfrm.images import EXTENSIONS
 
 LISTED = 20  # examples in a report; the rest is counted
@@ -45,6 +46,37 @@ class Item:
 Loaded = tuple[Item, bytes | UnreadableError]
 
 
+class LeftOutError(UnreadableError):
+    """An item that people do not want. The text says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Images of a source by class and by split, "" standing for none; under the majority of votes."""
+
+    classes: dict[str, int] = field(default_factory=dict)
+    splits: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table that may say who is who."""
+
+    name: str
+    values: int  # different ones, up to a cap
+    example: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """What keeps faces of one person together, and why that was taken for it."""
+
+    by: str  # a column, or "file names"; "" where nothing does
+    recognised: str  # what would without a choice
+    why: str  # that was recognised, or nothing was
+    columns: list[Column] = field(default_factory=list)  # from which others may be chosen
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """How a source is read. `stream(n)` yields the items from the n-th on, each with its content."""
@@ -58,6 +90,22 @@ class Plan:
     encode: Callable[[bytes], bytes] | None = None  # content to an encoded image, where it is none
     report: dict[str, Any] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    groups: Groups | None = None
+
+
+def tally_of(classes: Sequence[str], items: Iterable[Item]) -> Tally:
+    """What the items come to, before any is looked at."""
+    splits: Counter[str] = Counter()
+    labels: Counter[int | None] = Counter()
+    for item in items:
+        splits[item.split or ""] += 1
+        labels[item.label] += 1
+    unlabelled = {"": labels[None]} if labels[None] else {}
+    return Tally(
+        classes={name: labels[i] for i, name in enumerate(classes)} | unlabelled,
+        splits={name: splits[name] for name in (*SPLITS, "") if splits[name]},
+    )
 
 
 def stream_of(archive: Archive, items: list[tuple[Item, Entry]]) -> Callable[[int], Iterator[Loaded]]:
@@ -101,6 +149,8 @@ def _why_not(name: str) -> tuple[str, str]:
         return "refused", "an archive inside an archive: unpack it first"
     if extension_of(name) in EXTENSIONS:
         return "skipped", "an image that the labels do not mention"
+    if extension_of(name) in (".csv", ".tsv"):
+        return "skipped", "a table without a column of labels, or that names no image of this source"
     return "skipped", "not an image"
 
 

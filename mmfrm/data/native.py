@@ -52,6 +52,7 @@ class Sample:
     brightness: float = 0.0  # mean grey level, 0…255
     sharpness: float = 0.0  # variance of the Laplacian of the grey image
     grey: bool = False  # all three channels are equal
+    box: list[int] | None = None  # x, y, width, height of the face in the upright photo it was taken from
     flags: list[str] = field(default_factory=list)
 
     def line(self) -> str:

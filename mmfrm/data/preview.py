@@ -6,15 +6,17 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmfrm.control import Control
 from mmfrm.data.archive import UnreadableError
+from mmfrm.data.choosing import chosen
 from mmfrm.data.finding import choose, finder_of, one_thread
 from mmfrm.data.ingest import open_source, recognise
-from mmfrm.data.layout import Loaded, Plan
+from mmfrm.data.layout import LeftOutError, Loaded, Plan
 from mmfrm.data.native import write_whole
 from mmfrm.events import Event, Finished, Started, Stopped
 from mmfrm.failures import JobError
@@ -43,7 +45,8 @@ def preview(folder: Path, job: PreviewJob, control: Control) -> Iterator[Event]:
     archive, only = open_source(source, job)
     try:
         yield Started(resumed=False, facts={"files": len(archive.entries)})
-        plan = recognise(archive, job.layout, only)
+        found = recognise(archive, job.layout, only, job.group_by)
+        plan = chosen(found, job)
         odd = [{"name": r.name, "reason": r.reason} for r in [*archive.refusals, *plan.refusals]]
         looks: list[dict[str, Any]] = []
         viewer = _Viewer(folder / "pictures", job, plan)
@@ -59,7 +62,7 @@ def preview(folder: Path, job: PreviewJob, control: Control) -> Iterator[Event]:
         yield meter.say()
     finally:
         archive.close()
-    said = _said(plan, job, looks) | {"odd": len(odd), "odd_examples": odd[:ODD_SHOWN], "pictures": looks}
+    said = _said(found, job, looks) | {"odd": len(odd), "odd_examples": odd[:ODD_SHOWN], "pictures": looks}
     write_whole(folder / "preview.json", json.dumps(said, indent=2))
     yield Finished(result=said)
 
@@ -77,12 +80,15 @@ def spread(plan: Plan, count: int) -> Iterator[Loaded]:
 
 
 def _said(plan: Plan, job: PreviewJob, looks: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was recognised, before any choice of people: classes, tally and columns are the source's own."""
     return {
         "layout": plan.layout,
         "layout_reason": plan.reason,
         "classes": plan.classes,
         "vote_columns": plan.vote_columns,
         "total": plan.total,
+        "tally": asdict(plan.tally),
+        "groups": None if plan.groups is None else asdict(plan.groups),
         "faces": job.faces,
         "min_face": job.min_face,
         "several": job.several,
@@ -101,7 +107,7 @@ class _Viewer:
         self._kept = 0
 
     def look(self, loaded: Loaded) -> dict[str, Any]:
-        """outcome: taken | several | none | unreadable; photo, faces: what to show, boxes in its pixels."""
+        """outcome: taken, several, none, left_out, unreadable. photo, faces: to be shown, boxes in pixels."""
         item, data = loaded
         label = None if item.label is None else self._plan.classes[item.label]
         told: dict[str, Any] = {"name": item.name, "split": item.split, "label": label, "votes": item.votes}
@@ -111,6 +117,8 @@ class _Viewer:
                 raise data
             encode = self._plan.encode
             pixels = decode(data if encode is None else encode(data), max_pixels=self._job.max_pixels)
+        except LeftOutError as error:
+            return told | {"outcome": "left_out", "reason": str(error)}
         except ValueError as error:
             return told | {"outcome": "unreadable", "reason": str(error)}
         told["photo"] = self._keep(fitting(pixels, LARGEST)) | _size(pixels)

@@ -17,6 +17,7 @@ from mmfrm.data.layout import (
     may_be_image,
     rows,
     stream_of,
+    tally_of,
 )
 
 _LISTS = ("list_patition_label.txt", "list_partition_label.txt")
@@ -42,6 +43,7 @@ def read_raf_db(archive: Archive) -> Plan | None:
         reason=f"{table.name} labels {len(labels):,} images; {aligned:,} of them are aligned crops",
         classes=list(RAF_DB),
         total=len(items),
+        tally=tally_of(RAF_DB, (item for item, _ in items)),
         stream=stream_of(archive, in_order(archive, items)),
         report={
             "rows_not_understood": odd,

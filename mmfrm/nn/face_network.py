@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmfrm.classes import MOST_CLASSES
 from mmfrm.config import NetworkConfig
 from mmfrm.images import SIDE
 from mmfrm.nn.landmark_weights import (
@@ -39,8 +40,8 @@ class FaceNetwork(nn.Module):
         landmark_convention: InputConvention = RELEASED_CONVENTION,
     ) -> None:
         super().__init__()
-        if not 2 <= classes <= 64:
-            raise ConfigError("classes", f"{classes} is not between 2 and 64")
+        if not 2 <= classes <= MOST_CLASSES:
+            raise ConfigError("classes", f"{classes} is not between 2 and {MOST_CLASSES}")
         self.landmarks_are_frozen = config.landmarks == "frozen"
         self.face_input = Normalise(InputConvention())
         self.expression = MMFRM(

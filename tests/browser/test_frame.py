@@ -215,3 +215,17 @@ def test_scripts_write_figures_as_templates_do(signed_in: Page, furnished: Furni
     for name, values in cases.items():
         written = getattr(house, "spoken_ago" if name == "ago" else name)
         assert said[name] == [written(value) for value in values], name
+
+
+def test_a_look_at_the_faces_shows_whole_rows_alone_on_a_phone(signed_in: Page, furnished: Furnished) -> None:
+    signed_in.set_viewport_size({"width": 390, "height": 844})
+    signed_in.goto(f"{furnished.url}/datasets/{furnished.world.dataset}/")
+    look = signed_in.locator(".sample-grid-look")
+    look.evaluate(
+        "grid => { while (grid.children.length < 40) grid.append(grid.firstElementChild.cloneNode(true)) }"
+    )
+    below = look.evaluate("""grid => {
+      const [first, ...rest] = getComputedStyle(grid).gridTemplateRows.split(" ").map(parseFloat);
+      return grid.getBoundingClientRect().height - first - rest[0] - rest[1];
+    }""")
+    assert below < 1

@@ -204,7 +204,7 @@ def test_a_photo_without_a_face_and_a_broken_one_are_rows_that_say_so(
     rows = rows_of(events)
     assert [row["file"] for row in rows] == ["a.jpg", "a.jpg", "b.jpg", "c.jpg", "d.jpg"]
     assert [row["index"] for row in rows] == list(range(5))
-    assert rows[2]["error"] == "no face of at least 40 pixels found"
+    assert rows[2]["error"] == "no face of at least 40 pixels was found"
     assert "not an image" in rows[3]["error"]
     assert [row["box"] is None for row in rows] == [False, False, True, True, False]
     last = [e for e in events if isinstance(e, Progress)][-1]

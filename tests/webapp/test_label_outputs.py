@@ -277,6 +277,7 @@ def test_corrections_are_added_to_a_data_set_by_meaning_and_leave_its_version_as
     page = client.get(reverse("datasets:face", args=[first.dataset_id, 2, sample.index])).content.decode()
     assert "Where it comes from" in page
     assert "nobody reviewed it" in page
+    assert "<dt>Face in it</dt><dd>30.5 × 40 at 1, 2" in page
 
     with pytest.raises(RefusedError, match="takes"):
         making.add_to(editor, reviewed, second, mapping={"happiness": ""})

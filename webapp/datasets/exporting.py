@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
 
-from mmfrm.classes import FERPLUS, RAF_DB
+from mmfrm.classes import FERPLUS, RAF_DB, canonical
 from mmfrm.spreadsheet import safe_cell
 from webapp import packs
 from webapp.datasets.models import DatasetVersion, Sample
@@ -64,6 +64,8 @@ def why_not(version: DatasetVersion, layout: str) -> str:
         return _why_not_raf_db(version, rows)
     if layout == "folders" and not version.classes:
         return "It has no classes to name folders after."
+    if layout == "csv" and any(canonical(name) is None for name in version.vote_columns or ()):
+        return "Its votes are for classes with names of their own, which no import would take for votes."
     return ""
 
 

@@ -12,7 +12,7 @@ from mmfrm.events import Event, Finished
 from mmfrm.jobs import DrawJob, ImportJob, PreviewJob
 from mmfrm.jobs import Job as JobFile
 from mmfrm.presets import presets
-from webapp.datasets import loading, server_paths
+from webapp.datasets import loading, report, server_paths, services
 from webapp.datasets.models import Dataset, DatasetImport
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
@@ -57,7 +57,8 @@ def _reading(row: DatasetImport) -> dict[str, Any]:
         source, filename = row.upload.path, row.upload.filename
     else:
         raise RefusedError("The uploaded file is no longer here. Upload it again.")
-    chosen = {k: row.options[k] for k in ("layout", "faces", "min_face", "several") if k in row.options}
+    given = ("layout", "faces", "min_face", "several", *services.CHOICES)
+    chosen = {k: row.options[k] for k in given if k in row.options}
     return {"source": str(source), "filename": filename, **chosen}
 
 
@@ -75,6 +76,9 @@ def on_event(job: Job, event: Event) -> None:
     if row.version.ready_at is not None:
         return
     loading.load(row.version)
+    if row.version.parent_id is None and (words := report.chosen(row.version)):
+        row.version.note = f"{row.version.note}: {'; '.join(words)}"[:300]
+        row.version.save(update_fields=["note"])
     if row.upload is not None:  # the packs hold every pixel that was taken from it
         uploads.discard(row.upload)
     if row.options.get("then_quick_look"):

@@ -78,6 +78,7 @@ def _sample(version_id: int, row: dict[str, Any]) -> dict[str, Any]:
         "pixels": row.get("pixels", ""),
         "brightness": row.get("brightness", 0.0),
         "sharpness": row.get("sharpness", 0.0),
+        "box": None if row.get("box") is None else json.dumps(row["box"]),
         "flags": json.dumps(flags),
         "flagged": f" {' '.join(flags)} " if flags else "",
     }

@@ -121,6 +121,7 @@ class Sample(models.Model):
     pixels = models.CharField(max_length=16, blank=True)  # equal for equal pixels, whatever the file format
     brightness = models.FloatField(default=0.0)
     sharpness = models.FloatField(default=0.0)
+    box = models.JSONField(null=True, blank=True)  # x, y, width, height of the face in the photo it is from
     flags = models.JSONField(default=list)
     flagged = models.CharField(max_length=200, blank=True)  # the flags between spaces, for filters
 

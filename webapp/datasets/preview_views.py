@@ -19,6 +19,7 @@ OUTCOMES = {
     "taken": ("shows one face", "show one face"),
     "several": ("shows several faces", "show several faces"),
     "none": ("shows no face", "show no face"),
+    "left_out": ("is of a class that is left out", "are of classes that are left out"),
     "unreadable": ("cannot be read", "cannot be read"),
 }
 
@@ -30,7 +31,7 @@ def shown(job: Job) -> dict[str, Any]:
     counted = [
         f"{outcomes[key]:,} {one if outcomes[key] == 1 else many}"
         for key, (one, many) in OUTCOMES.items()
-        if key in outcomes and (said["faces"] == "find" or key == "unreadable")
+        if key in outcomes and (said["faces"] == "find" or key in ("left_out", "unreadable"))
     ]
     return said | {
         "layout_name": LAYOUT_NAMES.get(said["layout"], said["layout"]),

@@ -16,6 +16,7 @@ class Origin:
     """One line of it, for people."""
 
     file: str
+    box: list[int] | None  # of the face in that photo
     batch: int | None
     model_label: str
     confidence: float | None
@@ -39,6 +40,7 @@ def origin_of(sample: Sample) -> Origin | None:
         return None
     return Origin(
         file=found.get("file", ""),
+        box=found.get("box"),
         batch=found.get("batch"),
         model_label=found.get("model_label", ""),
         confidence=found.get("confidence"),

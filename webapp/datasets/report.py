@@ -9,6 +9,7 @@ from typing import Any
 from webapp.datasets.models import DatasetVersion, Refusal
 
 SPLITS = ("train", "val", "test")
+NOTABLE_GROUP = 0.1  # the share that a carved split is to have
 LAYOUT_NAMES = {
     "ferplus": "FERPlus",
     "raf_db": "RAF-DB",
@@ -75,6 +76,13 @@ def observations(version: DatasetVersion, table: ClassTable) -> list[str]:
     if not version.classes:
         return ["No image has a label: it can be labelled and looked at, not trained on."]
     said += _missing_splits(table)
+    if (share := largest_group(version)) > NOTABLE_GROUP:
+        count = version.report["groups"]["count"]
+        by = f" by {version.report['grouped_by']}" if "grouped_by" in version.report else ""
+        said.append(
+            f"Faces are kept together in {count:,} group{'s' * (count != 1)}{by}, and the largest has "
+            f"{share:.0%} of them: no split that is carved can part it."
+        )
     empty = [row.name for row in labelled if not row.total]
     if empty:
         said.append(f"No image of {_listed(empty)}.")
@@ -87,6 +95,12 @@ def observations(version: DatasetVersion, table: ClassTable) -> list[str]:
                 f"{least.name}: accuracy alone will flatter; look at the mean over classes too."
             )
     return said
+
+
+def largest_group(version: DatasetVersion) -> float:
+    """The share of the images that the largest group of one person's faces has, as they were imported."""
+    groups: Mapping[str, int] = version.report.get("groups", {})
+    return min(1.0, groups.get("largest", 0) / max(1, version.images))
 
 
 def duplicates(version: DatasetVersion) -> list[str]:
@@ -126,8 +140,33 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def chosen(version: DatasetVersion) -> list[str]:
+    """What people chose before the import, in words."""
+    made: Mapping[str, Any] = version.report.get("chosen", {})
+    return chosen_words(made, version.report.get("left_out", {}))
+
+
+def chosen_words(made: Mapping[str, Any], left_out: Mapping[str, int] | None = None) -> list[str]:
+    """Choices as `mmfrm.data.choosing` keeps them, in words; left_out: how many images of each class went."""
+    said = []
+    for name, goal in made.get("classes", {}).items():
+        if goal:
+            said.append(f"{name} becomes {goal}")
+        else:
+            count = None if left_out is None else left_out.get(name, 0)
+            images = "" if count is None else f" ({count:,} image{'s' * (count != 1)})"
+            said.append(f"{name} left out{images}")
+    if by := made.get("group_by"):
+        said.append("nobody kept together" if by == "-" else f"faces kept together by {by}")
+    if made.get("splits") == "none":
+        said.append("splits forgotten")
+    return said
+
+
 SHOWN_ELSEWHERE = frozenset(
     {
+        "chosen",
+        "left_out",
         "flags",
         "layout_reason",
         "source_id",

@@ -12,7 +12,7 @@ from django.db.models import Max
 from mmfrm.jobs import Job as JobFile
 from mmfrm.jobs import ReviseJob
 from webapp.accounts.models import User
-from webapp.datasets import services
+from webapp.datasets import report, services
 from webapp.datasets.models import Dataset, DatasetImport, DatasetVersion, Edit
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
@@ -107,6 +107,8 @@ def remedy(version: DatasetVersion, user: User, name: str) -> DatasetVersion:
     if name not in {found.name for found in remedies(version)}:
         raise RefusedError("There is nothing of the kind to mend in this version.")
     setting, value, note = REMEDIES[name]
+    if name == "carve" and report.largest_group(version) > CARVED_SHARE:
+        note = "Carved the missing splits, as large as the groups make them"
     return _queue(version, user, note=note, why="", options={setting: value})
 
 
@@ -135,6 +137,8 @@ def remedies(version: DatasetVersion) -> list[Remedy]:
         alone = splits == {""}
         label = "Carve validation and test splits" if alone else "Carve a validation split"
         text = f"{CARVED_SHARE:.0%} of every class; no person and no group of duplicates is parted."
+        if (share := report.largest_group(version)) > CARVED_SHARE:
+            text = f"No person is parted, and one has {share:.0%} of the images: splits come out that large."
         found.append(Remedy("carve", label, text))
     return found
 

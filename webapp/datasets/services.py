@@ -23,6 +23,7 @@ from webapp.uploads.models import Upload
 
 DRAWN_FACES = 3000  # enough to learn from, drawn in seconds
 READS = ("preview", "import")  # kinds of job that read a source
+CHOICES = ("mapping", "group_by", "splits")  # made after a look, of what was recognised
 TITLES = {"draw": "Draw", "preview": "Look into", "import": "Import"}
 ORPHAN_SECONDS = 3600.0  # a folder without a row may be about to get one
 
@@ -66,10 +67,14 @@ def draw(user: User, *, count: int = DRAWN_FACES, seed: int = 0, then_quick_look
 
 
 @transaction.atomic
-def retry(dataset: Dataset, by: User, *, look_first: bool = False, **reading: object) -> bool:
+def retry(
+    dataset: Dataset, by: User, *, look_first: bool = False, looked: int | None = None, **reading: object
+) -> bool:
     """Import what was only looked at, or failed, or was stopped; or look (again). True if queued.
 
-    reading: as in `import_uploads`. The upload is still here: it goes when its faces are in.
+    reading: as in `import_uploads`, and what was chosen after a look: mapping, group_by, splits; without
+    them, those of before hold while the layout is the same. looked: the job of that look, which must still
+    be the last one. The upload is still here: it goes when its faces are in.
     """
     unread = DatasetImport.objects.filter(
         version__dataset=dataset, version__ready_at=None, version__parent=None
@@ -78,8 +83,12 @@ def retry(dataset: Dataset, by: User, *, look_first: bool = False, **reading: ob
     if row is None or row.job.kind not in READS:
         return False
     job = Job.objects.select_for_update().get(pk=row.job_id)
+    if looked is not None and looked != job.pk:
+        return False
     if job.state not in (*Job.RESTING, *([Job.State.FINISHED] if job.kind == "preview" else [])):
         return False
+    if reading.get("layout") != row.options.get("layout"):
+        row.options = {what: value for what, value in row.options.items() if what not in CHOICES}
     row.options |= reading
     row.save(update_fields=["options"])
     kind = "preview" if look_first else "import"

@@ -27,6 +27,7 @@ from webapp.datasets import (
     server_paths,
     services,
 )
+from webapp.datasets.choice_forms import reading_form
 from webapp.datasets.forms import EditForm, ImportForm, PathForm, ReadingForm
 from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.errors import RefusedError
@@ -123,17 +124,19 @@ def dataset(request: HttpRequest, pk: int, number: int | None = None) -> HttpRes
     version = selectors.version_of(user_of(request), pk, number)
     context = frame(request, version, "overview")
     if version.ready_at is None:
-        return render(request, "datasets/importing.html", context | _importing(version))
+        form = reading_form(version.import_job)
+        return render(request, "datasets/importing.html", context | _importing(version, form))
     return render(request, "datasets/overview.html", context | _overview(request, version))
 
 
-def _importing(version: DatasetVersion) -> dict[str, Any]:
+def _importing(version: DatasetVersion, form: ReadingForm) -> dict[str, Any]:
     row = version.import_job
     looked = row.job.kind == "preview" and row.job.state == Job.State.FINISHED
     return {
         "queue_reason": why_waiting(row.job),
         "placeholders": range(24),
-        "reading_form": ReadingForm(initial=row.options),
+        "reading_form": form,
+        "chosen": report.chosen_words(row.options | {"classes": row.options.get("mapping", {})}),
         "layout_name": report.LAYOUT_NAMES.get(row.options.get("layout", ""), ""),
         "preview": preview_views.shown(row.job) if looked else None,
     }
@@ -156,6 +159,7 @@ def _overview(request: HttpRequest, version: DatasetVersion) -> dict[str, Any]:
         "faces": [(s, browsing.label_of(version, s)) for s in browsing.evenly(version)],
         "offers": exporting.offers(version),
         "remedies": revising.remedies(version),
+        "chosen": report.chosen(version),
         "seconds": selectors.seconds_taken(version),
         "runs": selectors.runs(user_of(request), version),
     }
@@ -165,11 +169,22 @@ def _overview(request: HttpRequest, version: DatasetVersion) -> dict[str, Any]:
 def retry(request: HttpRequest, pk: int) -> HttpResponse:
     """Import what was looked at or failed, or look at it (again), perhaps read in another way."""
     row = get_editable(Dataset.objects.select_related("owner"), request.user, pk=pk)
-    form = ReadingForm(request.POST)
-    if not form.is_valid():
-        messages.error(request, " ".join(f"{error}" for errors in form.errors.values() for error in errors))
-    elif not services.retry(row, user_of(request), look_first="look" in request.POST, **form.reading()):
-        messages.info(request, "It is not at rest: nothing to try again.")
+    version = selectors.version_of(user_of(request), pk)
+    form = reading_form(version.import_job, request.POST)
+    if not form.is_valid() and version.ready_at is None:
+        context = frame(request, version, "overview") | _importing(version, form)
+        return render(request, "datasets/importing.html", context, status=422)
+    looked = request.POST.get("looked", "")
+    if not form.is_valid() or not services.retry(
+        row,
+        user_of(request),
+        look_first="look" in request.POST,
+        looked=int(looked) if looked.isdecimal() else None,
+        **form.reading(),
+    ):
+        messages.info(
+            request, "Nothing was started: it is being read already, or was looked at again meanwhile."
+        )
     return redirect("datasets:dataset", pk)
 
 

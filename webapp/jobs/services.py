@@ -19,6 +19,7 @@ from mmfrm.events import (
     Event,
     Failed,
     Finished,
+    Kept,
     Predicted,
     Progress,
     Started,
@@ -156,7 +157,7 @@ def record(job: Job, event: Event) -> bool:
         if row is None:
             return False
         _apply(row, event)
-        if not isinstance(event, Predicted) and not _is_known(row, event):
+        if not isinstance(event, Predicted | Kept) and not _is_known(row, event):
             note(row, event.kind, event.payload(), key=_key(event))
         kinds.tell(row, event)
         transaction.on_commit(lambda: hint(row))
@@ -281,7 +282,8 @@ def _apply(job: Job, event: Event) -> None:
             Job.objects.filter(pk=job.pk, started_at=None).update(started_at=timezone.now())
         case Checkpointed():
             Job.objects.filter(pk=job.pk).update(losses=0)
-        case Predicted(again=False) if job.losses:  # rows that are on disk are a labelling's checkpoint
+        # What is on disk of a labelling or an import is its checkpoint.
+        case Predicted(again=False) | Kept() if job.losses:
             Job.objects.filter(pk=job.pk).update(losses=0)
         case Finished():
             Job.objects.filter(pk=job.pk).update(result=event.result)
