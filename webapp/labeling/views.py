@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
@@ -13,6 +15,7 @@ from webapp.accounts.permissions import get_editable, get_visible, may_create, m
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
 from webapp.labeling import review, review_views, selectors, services
+from webapp.labeling.ending import ending
 from webapp.labeling.forms import BatchForm, DatasetForm, EditForm, chosen_model
 from webapp.labeling.models import LabelBatch
 from webapp.labeling.showing import shown
@@ -67,22 +70,21 @@ def batch(request: HttpRequest, pk: int) -> HttpResponse:
         "settings": review_views.page_settings(request, row) if may_review else None,
         "keys": review_views.keys(row),
         "commands": review_views.COMMANDS,
-        "may_edit": may_edit(request.user, row),
-        "notices": selectors.notices(row),
         "edit_form": EditForm(instance=row),
         "datasets": selectors.made_datasets(user_of(request), row),
         "dataset_form": DatasetForm(user=user_of(request), batch=row, auto_id="made_%s"),
         "may_create": may_create(request.user),
     }
-    return render(request, "labeling/batch.html", context | _summary(row) | _faces(request, row, filters))
+    summary = _summary(row)
+    context |= _head(request, row, summary) | summary | _faces(request, row, filters)
+    return render(request, "labeling/batch.html", context)
 
 
 @require_GET
 def head(request: HttpRequest, pk: int) -> HttpResponse:
     """State and buttons alone, for htmx."""
     row = _batch(request, pk)
-    context = {"batch": row, "may_edit": may_edit(request.user, row), "notices": selectors.notices(row)}
-    return render(request, "labeling/_head.html", context)
+    return render(request, "labeling/_head.html", {"batch": row} | _head(request, row, _summary(row)))
 
 
 @require_GET
@@ -94,10 +96,13 @@ def faces(request: HttpRequest, pk: int) -> HttpResponse:
         "batch": row,
         "filters": filters,
         "may_review": may_label(request.user, row),
+        "may_create": may_create(request.user),
         "standing": review.standing(row),
         "is_part": True,
     }
-    return render(request, "labeling/_faces.html", context | _summary(row) | _faces(request, row, filters))
+    summary = _summary(row)
+    context |= _head(request, row, summary) | summary | _faces(request, row, filters)
+    return render(request, "labeling/_faces.html", context)
 
 
 @require_GET
@@ -146,7 +151,19 @@ def _batch(request: HttpRequest, pk: int) -> LabelBatch:
     return get_visible(LabelBatch.objects.select_related("model", "job", "owner"), request.user, pk=pk)
 
 
-def _summary(row: LabelBatch) -> dict[str, object]:
+def _head(request: HttpRequest, row: LabelBatch, summary: dict[str, Any]) -> dict[str, object]:
+    """How the labelling goes or ended. Where going on would meet the same, it is not offered."""
+    how = ending(row, labelled=summary["labelled"], errors=summary["errors"])
+    may = may_edit(request.user, row)
+    return {
+        "ending": how,
+        "may_edit": may,
+        "may_steer": may and (how is None or how.may_be_resumed),
+        "notices": selectors.notices(row),
+    }
+
+
+def _summary(row: LabelBatch) -> dict[str, Any]:
     listed, errors = selectors.counts(row)
     total = sum(c.count for c in listed)
     chart = [{"name": c.name, "count": c.count} for c in listed]
