@@ -8,6 +8,7 @@ from django.db.models import Case, QuerySet, Value, When
 
 from webapp.accounts.models import User
 from webapp.accounts.permissions import may_edit
+from webapp.labeling import second_opinion
 from webapp.labeling.doubt import doubtful
 from webapp.labeling.models import LabelBatch, Prediction, SecondOpinion, Verdict
 
@@ -73,7 +74,7 @@ def second_of(batch: LabelBatch, order: str) -> SecondOpinion | None:
 def choices(batch: LabelBatch) -> list[tuple[str, str, str]]:
     """Key, short and long name of each order that a batch offers now."""
     listed = [(key, short, long) for key, (short, long, _) in PLAIN.items()]
-    for second in batch.second_opinions.all():
+    for second in second_opinion.asked(batch).filter(has_opinions=True):
         listed.append(
             (
                 f"{MODELS}{second.pk}",
