@@ -46,9 +46,13 @@ def _says_resumable(job: Job) -> bool:
 def _without_faces(batch: LabelBatch, errors: int) -> Ending:
     is_unreadable = batch.predictions.exclude(faces=0).exists()  # faces: 0 where one was looked for in vain
     if is_unreadable:
-        text = f"None of the {errors:,} files gave a face; each says why below."
+        text = "The file gave no face; it says why below."
+        if errors > 1:
+            text = f"None of the {errors:,} files gave a face; each says why below."
         remedy = "Label pictures (JPEG, PNG, WebP, BMP, GIF or TIFF), or a whole zip of them."
     else:
-        text = f"No face was found in any of the {errors:,} photos."
+        text = "No face was found in the photo."
+        if errors > 1:
+            text = f"No face was found in any of the {errors:,} photos."
         remedy = "Label them again with a smaller smallest face; as already aligned, if they are face crops."
     return Ending(text, remedy, is_failure=False, may_be_resumed=False)
