@@ -46,6 +46,25 @@ def test_a_face_whose_loan_ran_out_goes_to_somebody_else(
     assert ask(mine, batch, "a", 0, holding=held)["kept"] == []
 
 
+def test_faces_of_a_page_that_was_left_go_to_the_next_at_once_but_not_those_borrowed_since(
+    editor: User, client_of: Any, batch: LabelBatch
+) -> None:
+    client, url = client_of(editor), reverse("labeling:give_back", args=[batch.pk])
+
+    def leave(page: str, until: str) -> Any:
+        return client.post(url, {"page": page, "until": until}, content_type="application/json")
+
+    first = ask(client, batch, "a")
+    assert leave("b", first["until"]).json() == {"freed": 0}, "another page's are not given back"
+    assert leave("a", first["until"]).json() == {"freed": 10}
+    again = ask(client, batch, "c")
+    assert indexes(again) == indexes(first)
+    ask(client, batch, "c", 0, holding=indexes(again))  # a reload borrows before the farewell arrives
+    assert leave("c", again["until"]).json() == {"freed": 0}
+    for nonsense in ("", "2026-02-30T00:00:00+00:00", "2026-02-03T00:00:00"):
+        assert leave("c", nonsense).status_code == 400
+
+
 def test_orders_and_what_is_left(editor: User, client_of: Any, batch: LabelBatch) -> None:
     client = client_of(editor)
     assert indexes(ask(client, batch, "a", 3, order="file")) == [29, 28, 27]

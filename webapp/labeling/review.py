@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.utils import timezone
@@ -41,7 +41,7 @@ def hand_out(
     page: names a browser tab. Two tabs of one person are lent different faces.
     deciding: faces that people disagree on, instead of faces to answer for.
     """
-    whose = f"{user.pk}:{page}"[:60]
+    whose = _whose(user, page)
     asked = orders.queue(batch, user, order, is_deciding=deciding)
     kept = _lend(asked, asked.faces.filter(index__in=holding), whose)
     wanted = asked.faces.exclude(index__in=holding)
@@ -53,6 +53,19 @@ def hand_out(
             break
         lent += _lend(asked, wanted.filter(pk__in=chosen), whose)  # fewer where another was quicker
     return lent, sorted(face.index for face in kept)
+
+
+def take_back(batch: LabelBatch, user: User, *, page: str, until: datetime) -> int:
+    """Lend to others what a page that was left had; answers how many faces.
+
+    until: what it had at that time. A page that was reloaded has borrowed anew, and keeps that.
+    """
+    lent = batch.predictions.filter(leased_to=_whose(user, page), leased_until__lte=until)
+    return lent.update(leased_to="", leased_until=None)
+
+
+def _whose(user: User, page: str) -> str:
+    return f"{user.pk}:{page}"[:60]
 
 
 def _free_for(whose: str) -> Q:

@@ -10,6 +10,8 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_POST
 
 from mmfrm.classes import canonical
@@ -91,7 +93,23 @@ def next_faces(request: HttpRequest, pk: int) -> JsonResponse:
     ):  # only then: whoever still answers must not know what others said
         said = agreement.said_of(faces, batch.model.classes)
         shown = [face | {"answers": said[row.pk]} for face, row in zip(shown, faces, strict=True)]
-    return JsonResponse({"faces": shown, "kept": kept} | _standing(request, batch))
+    until = (timezone.now() + review.LEASE).isoformat()
+    return JsonResponse({"faces": shown, "kept": kept, "until": until} | _standing(request, batch))
+
+
+@require_POST
+def give_back(request: HttpRequest, pk: int) -> HttpResponse:
+    """A page was left: what it was lent may be lent to others at once."""
+    batch = _batch(request, pk)
+    asked = _body(request)
+    try:
+        until = parse_datetime(str(asked.get("until", "")))
+    except ValueError:  # written like a time, and none: the 30th of February
+        until = None
+    if until is None or timezone.is_naive(until):
+        raise BadRequest("Not what the review page says.")
+    freed = review.take_back(batch, user_of(request), page=str(asked.get("page", "")), until=until)
+    return JsonResponse({"freed": freed})
 
 
 @require_POST
@@ -125,6 +143,7 @@ def page_settings(request: HttpRequest, batch: LabelBatch) -> dict[str, Any]:
         "batch": batch.pk,
         "user": user_of(request).pk,
         "next": reverse("labeling:next_faces", args=[batch.pk]),
+        "back": reverse("labeling:give_back", args=[batch.pk]),
         "say": reverse("labeling:say", args=[batch.pk]),
         "classes": batch.model.classes,
     }
@@ -160,11 +179,21 @@ def _face(batch: LabelBatch, row: Prediction) -> dict[str, Any]:
     }
 
 
-def _photo(batch: LabelBatch, row: Prediction) -> str | None:
-    """Where a face is shown in the photo that it was found in, to see what goes on around it."""
-    if row.photo is None or row.picture is None:
+def _photo(batch: LabelBatch, row: Prediction) -> dict[str, Any] | None:
+    """The photo that a face was found in, to see what goes on around it: its pixels, its size, the box.
+
+    `page` shows the same photo with all its faces.
+    """
+    if row.photo is None or row.picture is None or row.box is None:
         return None
-    return f"{reverse('labeling:photo', args=[batch.pk, row.picture])}#face-{row.index}"
+    width, height = row.photo[2:]
+    return {
+        "page": f"{reverse('labeling:photo', args=[batch.pk, row.picture])}#face-{row.index}",
+        "url": reverse("labeling:photo_pixels", args=[batch.pk, row.picture]),
+        "width": width,
+        "height": height,
+        "box": row.box,
+    }
 
 
 def _second(second: SecondOpinion, probabilities: list[float]) -> dict[str, Any]:
