@@ -76,7 +76,10 @@ def _lend(asked: orders.Queue, rows: QuerySet[Prediction], whose: str) -> list[P
     """Those of `rows` that are lent to `whose` now. The condition is checked by the UPDATE itself."""
     pks = list(rows.values_list("pk", flat=True))
     until = timezone.now() + LEASE
-    free = Prediction.objects.filter(_free_for(whose), pk__in=pks, verdict=asked.verdict)
+    still = (
+        asked.faces.order_by().filter(pk__in=pks).values("pk")
+    )  # not answered by the same person meanwhile
+    free = Prediction.objects.filter(_free_for(whose), pk__in=still, verdict=asked.verdict)
     free.update(leased_to=whose, leased_until=until)
     return list(rows.filter(pk__in=pks, leased_to=whose, leased_until=until))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -99,7 +99,9 @@ class FaceFilter:
         if self.text:
             rows = rows.filter(file__icontains=self.text)
         ordered_by = ORDERS[self.order][1][0].removeprefix("-")
-        if ordered_by in ("confidence", "detection"):
+        if (
+            ordered_by in ("confidence", "detection") and self.label != "error"
+        ):  # they have neither
             rows = rows.filter(**{f"{ordered_by}__isnull": False})
         return rows.order_by(*ORDERS[self.order][1])
 
@@ -113,11 +115,31 @@ class ClassCount:
 
 
 def batches(user: User) -> QuerySet[LabelBatch]:
-    """Batches that somebody may see, newest first, with how many faces they hold."""
-    rows = visible(LabelBatch.objects.all(), user).select_related("model", "job", "owner")
-    return rows.annotate(
-        faces=Count("predictions"), errors=Count("predictions", filter=~Q(predictions__error=""))
+    """Batches that somebody may see, newest first."""
+    rows = visible(LabelBatch.objects.all(), user)
+    return rows.select_related("model", "job", "owner").order_by("-created_at")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a batch holds, and how much of it was reviewed."""
+
+    faces: int = 0
+    errors: int = 0  # rows that say why there is no face
+    reviewed: int = 0
+
+
+def sizes(batches: Iterable[LabelBatch]) -> dict[int, Size]:
+    """By the batch's key, in one query."""
+    is_face = Q(label__isnull=False)
+    is_undecided = Q(verdict__in=(Verdict.NOTHING, Verdict.CONFLICT))
+    rows = Prediction.objects.filter(batch__in=[batch.pk for batch in batches]).order_by()
+    counted = rows.values_list("batch").annotate(
+        faces=Count("pk", filter=is_face),
+        errors=Count("pk", filter=~is_face),
+        reviewed=Count("pk", filter=is_face & ~is_undecided),
     )
+    return {batch: Size(*figures) for batch, *figures in counted}
 
 
 def counts(batch: LabelBatch) -> tuple[list[ClassCount], int]:

@@ -26,10 +26,10 @@ FACES_A_PAGE = 60
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
     """Every batch that the visitor may see."""
-    page = Paginator(selectors.batches(user_of(request)).order_by("-created_at"), 30).get_page(
-        request.GET.get("page")
-    )
-    return render(request, "labeling/index.html", {"page": page})
+    page = Paginator(selectors.batches(user_of(request)), 30).get_page(request.GET.get("page"))
+    sizes = selectors.sizes(page)
+    rows = [(row, sizes.get(row.pk, selectors.Size())) for row in page]
+    return render(request, "labeling/index.html", {"page": page, "rows": rows})
 
 
 @require_http_methods(["GET", "POST"])
