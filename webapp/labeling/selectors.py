@@ -99,9 +99,7 @@ class FaceFilter:
         if self.text:
             rows = rows.filter(file__icontains=self.text)
         ordered_by = ORDERS[self.order][1][0].removeprefix("-")
-        if (
-            ordered_by in ("confidence", "detection") and self.label != "error"
-        ):  # they have neither
+        if ordered_by in ("confidence", "detection") and self.label != "error":  # they have neither
             rows = rows.filter(**{f"{ordered_by}__isnull": False})
         return rows.order_by(*ORDERS[self.order][1])
 
