@@ -6,6 +6,8 @@ import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -63,6 +65,27 @@ def test_faces_of_a_page_that_was_left_go_to_the_next_at_once_but_not_those_borr
     assert leave("c", again["until"]).json() == {"freed": 0}
     for nonsense in ("", "2026-02-30T00:00:00+00:00", "2026-02-03T00:00:00"):
         assert leave("c", nonsense).status_code == 400
+
+
+def test_what_is_counted_with_every_answer_is_read_from_an_index_however_many_faces_there_are(
+    editor: User, client_of: Any, batch: LabelBatch
+) -> None:
+    say(client_of(editor), batch, row(0), row(1, 0))
+    with CaptureQueriesContext(connection) as asked:
+        assert review.standing(batch, editor).reviewed == 2
+    plans = {}
+    with connection.cursor() as cursor:
+        for query in asked.captured_queries:
+            cursor.execute("EXPLAIN QUERY PLAN " + query["sql"])
+            plans[query["sql"]] = " ".join(str(line[3]) for line in cursor.fetchall())
+    counting = [plan for sql, plan in plans.items() if "GROUP BY" in sql]
+    assert len(counting) == 1
+    assert "USING COVERING INDEX faces_counted" in counting[0]
+    first_open = [
+        plan for sql, plan in plans.items() if sql.startswith('SELECT "labeling_prediction"."draw"')
+    ]
+    assert len(first_open) == 2
+    assert all("faces_at_random" in plan and "TEMP B-TREE" not in plan for plan in first_open)
 
 
 def test_orders_and_what_is_left(editor: User, client_of: Any, batch: LabelBatch) -> None:

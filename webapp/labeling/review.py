@@ -130,10 +130,10 @@ def accuracy(batch: LabelBatch) -> Estimate | None:
     got no class (no face, unsure, skipped) are left out of it.
     """
     faces = batch.predictions.filter(label__isnull=False, offset__isnull=False)
-    undecided = faces.filter(verdict__in=(Verdict.NOTHING, Verdict.CONFLICT))
-    first_open = undecided.order_by("draw").values_list("draw", flat=True).first()
     sample = faces.filter(verdict=Verdict.LABEL)
-    if first_open is not None:
-        sample = sample.filter(draw__lt=first_open)
+    for verdict in (Verdict.NOTHING, Verdict.CONFLICT):  # one by one, each is the first of an index
+        first_open = faces.filter(verdict=verdict).order_by("draw").values_list("draw", flat=True).first()
+        if first_open is not None:
+            sample = sample.filter(draw__lt=first_open)
     figures = sample.aggregate(of=Count("pk"), right=Count("pk", filter=Q(corrected=F("label"))))
     return wilson(figures["right"], figures["of"])

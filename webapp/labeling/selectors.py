@@ -24,6 +24,7 @@ ORDERS = {
     "file": ("File name", ("file", "index")),
     "detection": ("Least surely a face first", ("detection", "index")),
 }
+HAVING = {"unsure": "label", "sure": "label", "detection": "detection"}  # what an order needs
 PHOTOS = {
     "": "Any number of faces",
     "one": "One face in its photo",
@@ -98,9 +99,8 @@ class FaceFilter:
                 rows = rows.filter(verdict=verdict)
         if self.text:
             rows = rows.filter(file__icontains=self.text)
-        ordered_by = ORDERS[self.order][1][0].removeprefix("-")
-        if ordered_by in ("confidence", "detection") and self.label != "error":  # they have neither
-            rows = rows.filter(**{f"{ordered_by}__isnull": False})
+        if self.order in HAVING and self.label != "error":  # they have neither
+            rows = rows.filter(**{f"{HAVING[self.order]}__isnull": False})
         return rows.order_by(*ORDERS[self.order][1])
 
 
