@@ -1,7 +1,7 @@
 // Reviewing faces by keyboard: one key an answer. The next face is shown when the answer cannot be lost any more.
 import { fetchPhoto, photoOf } from "./label-around.js";
 import { Figures } from "./label-figures.js";
-import { Outbox, post, uuid } from "./label-outbox.js";
+import { Outbox, SIGNED_OUT, post, uuid } from "./label-outbox.js";
 import { drawStrip } from "./label-strip.js";
 import { toast } from "./toast.js";
 
@@ -151,7 +151,7 @@ function go(by) {
 let troubled = "";
 
 function trouble(status) {
-  const texts = { 401: "You were signed out. Sign in again in another tab; your answers wait here.", 403: "You may no longer correct these labels.", 404: "This batch is no longer there." };
+  const texts = { 401: SIGNED_OUT, 403: "You may no longer correct these labels.", 404: "This batch is no longer there." };
   troubled = texts[status] ?? "";
   waiting(outbox.waiting().length);
 }

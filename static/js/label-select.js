@@ -1,5 +1,5 @@
 // Select many faces of a batch's grid and set them at once: ticks, Shift for a range, then one key.
-import { Outbox } from "./label-outbox.js";
+import { Outbox, SIGNED_OUT } from "./label-outbox.js";
 import { fetchPart } from "./parts.js";
 import { toast } from "./toast.js";
 
@@ -83,6 +83,6 @@ outbox.addEventListener("change", (event) => {
   fetchPart("#faces", () => page.dataset.faces + location.search);
 });
 outbox.addEventListener("trouble", (event) => {
-  toast(event.detail.status === 401 ? "You were signed out. Sign in again in another tab; your answers wait here." : "Not sent yet; trying again.", "warning");
+  toast(event.detail.status === 401 ? SIGNED_OUT : "Not sent yet; trying again.", "warning");
 });
 document.body.addEventListener("htmx:afterSettle", count);

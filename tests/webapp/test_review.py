@@ -144,6 +144,15 @@ def test_undo_never_takes_back_what_somebody_else_said(
     assert batch.predictions.get(index=7).corrected == 2
 
 
+@pytest.mark.parametrize("holding", [[2**70], [-1], ["1"], "all"])
+def test_what_no_page_of_ours_holds_is_refused(
+    editor: User, client_of: Any, batch: LabelBatch, holding: object
+) -> None:
+    url = reverse("labeling:next_faces", args=[batch.pk])
+    asked = {"page": "a", "count": 1, "holding": holding}
+    assert client_of(editor).post(url, asked, content_type="application/json").status_code == 400
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -69,7 +69,7 @@ def next_faces(request: HttpRequest, pk: int) -> JsonResponse:
     holding = asked.get("holding", [])
     order, count = asked.get("order", "unsure"), asked.get("count", 0)
     is_deciding = asked.get("deciding") is True
-    is_sound = isinstance(holding, list) and all(isinstance(i, int) for i in holding)
+    is_sound = isinstance(holding, list) and all(isinstance(i, int) and 0 <= i < 2**31 for i in holding)
     if not is_sound or not orders.known(batch, order) or not isinstance(count, int):
         raise BadRequest("Not what the review page asks.")
     faces, kept = review.hand_out(
@@ -81,18 +81,7 @@ def next_faces(request: HttpRequest, pk: int) -> JsonResponse:
         holding=holding[: keeping.MOST_ROWS],
         deciding=is_deciding,
     )
-    shown = [_face(batch, row) for row in faces]
-    second = orders.second_of(batch, order)
-    if second is not None:
-        by_face = {
-            row.prediction_id: row.probabilities for row in second.opinions.filter(prediction__in=faces)
-        }
-        shown = [face | _second(second, by_face[row.pk]) for face, row in zip(shown, faces, strict=True)]
-    if (
-        is_deciding or order == orders.DOUBT
-    ):  # only then: whoever still answers must not know what others said
-        said = agreement.said_of(faces, batch.model.classes)
-        shown = [face | {"answers": said[row.pk]} for face, row in zip(shown, faces, strict=True)]
+    shown = _shown(batch, faces, order, with_answers=is_deciding or order == orders.DOUBT)
     until = (timezone.now() + review.LEASE).isoformat()
     return JsonResponse({"faces": shown, "kept": kept, "until": until} | _standing(request, batch))
 
@@ -166,6 +155,25 @@ def _body(request: HttpRequest) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise BadRequest("Not an object.")
     return data
+
+
+def _shown(
+    batch: LabelBatch, faces: list[Prediction], order: str, *, with_answers: bool
+) -> list[dict[str, Any]]:
+    """Faces as the page shows them.
+
+    with_answers: what people said of them; whoever still answers must not know what others said.
+    """
+    shown = [_face(batch, row) for row in faces]
+    second = orders.second_of(batch, order)
+    if second is not None:
+        opinions = second.opinions.filter(prediction__in=faces)
+        said_by_it = dict(opinions.values_list("prediction", "probabilities"))
+        shown = [face | _second(second, said_by_it[row.pk]) for face, row in zip(shown, faces, strict=True)]
+    if with_answers:
+        said = agreement.said_of(faces, batch.model.classes)
+        shown = [face | {"answers": said[row.pk]} for face, row in zip(shown, faces, strict=True)]
+    return shown
 
 
 def _face(batch: LabelBatch, row: Prediction) -> dict[str, Any]:
