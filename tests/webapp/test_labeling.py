@@ -234,7 +234,7 @@ def test_a_page_of_faces_takes_a_constant_number_of_queries(
     client: Client, batch: LabelBatch, view: str, django_assert_max_num_queries: Any
 ) -> None:
     jobs.record(claimed(batch), Predicted(rows=rows_of(batch, 70)))
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         page = client.get(reverse("labeling:batch", args=[batch.pk]), {"view": view})
     assert page.status_code == 200
     assert len(page.context["shown"]) == 60

@@ -89,6 +89,13 @@ def test_a_second_model_labels_the_stored_faces_and_orders_them_by_disagreement(
     page = client.get(reverse("labeling:review", args=[batch.pk]), {"order": f"models:{second.pk}"})
     assert page.context["order"] == f"models:{second.pk}"
     assert order in client.get(url).content.decode()
+    grid = client.get(reverse("labeling:batch", args=[batch.pk]), {"order": order})
+    assert [(item.row.index, item.second) for item in grid.context["shown"]] == [
+        (9, "contempt"), (4, "Happy"), (2, "Neutral")
+    ]  # fmt: skip
+    assert "Most unlike Other first" in grid.content.decode()
+    unreadable = client.get(reverse("labeling:batch", args=[batch.pk]), {"order": order, "label": "error"})
+    assert [item.row.index for item in unreadable.context["shown"]] == [30]
     for wrong in ("models:", "models:999", "models:x", "nothing", 3):
         answer = client.post(
             reverse("labeling:next_faces", args=[batch.pk]),

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from mmfrm.classes import canonical
 from webapp.accounts.permissions import get_visible, may_label, require
 from webapp.accounts.request import user_of
-from webapp.labeling import agreement, doubt, keeping, orders, review
+from webapp.labeling import agreement, doubt, keeping, orders, review, second_opinion
 from webapp.labeling.disagreement import by_meaning
 from webapp.labeling.models import LabelBatch, Prediction, SecondOpinion, Verdict
 
@@ -208,10 +208,8 @@ def _second(second: SecondOpinion, probabilities: list[float]) -> dict[str, Any]
     """What the other model says, in the order of the batch's classes."""
     classes: list[str] = second.batch.model.classes
     shares = by_meaning(probabilities, second.classes)
-    says = second.classes[max(range(len(probabilities)), key=probabilities.__getitem__)]
-    return {
-        "second": {"says": says, "shares": [shares.get(canonical(name) or name, 0.0) for name in classes]}
-    }
+    said = [shares.get(canonical(name) or name, 0.0) for name in classes]
+    return {"second": {"says": second_opinion.likeliest(second, probabilities), "shares": said}}
 
 
 def _standing(request: HttpRequest, batch: LabelBatch) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from django.db import transaction
@@ -55,6 +56,18 @@ def asked(batch: LabelBatch) -> QuerySet[SecondOpinion]:
     """The second models of a batch, and whether each `has_opinions` by which faces can be ordered."""
     said = Opinion.objects.filter(second=OuterRef("pk"))
     return batch.second_opinions.select_related("job").annotate(has_opinions=Exists(said))
+
+
+def says(second: SecondOpinion, faces: Iterable[Prediction]) -> dict[int, str]:
+    """The class that the other model gives each face, in its own words; by the face's key."""
+    rows = second.opinions.filter(prediction__in=[face.pk for face in faces])
+    return {face: likeliest(second, p) for face, p in rows.values_list("prediction", "probabilities")}
+
+
+def likeliest(second: SecondOpinion, probabilities: Sequence[float]) -> str:
+    """The class that the other model would give, in its own words."""
+    name: str = second.classes[max(range(len(probabilities)), key=probabilities.__getitem__)]
+    return name
 
 
 def prepare(job: Job) -> PredictJob:

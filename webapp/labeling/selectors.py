@@ -14,6 +14,7 @@ from webapp.accounts.models import User
 from webapp.accounts.permissions import visible
 from webapp.experiments.models import Run
 from webapp.jobs.models import Job
+from webapp.labeling.disagreement import second_key
 from webapp.labeling.models import LabelBatch, MadeDataset, Prediction, Verdict
 from webapp.registry.models import Model
 
@@ -64,7 +65,7 @@ class FaceFilter:
         return cls(
             label=query.get("label", ""),
             text=query.get("text", "").strip(),
-            order=order if order in ORDERS else "index",
+            order=order if order in ORDERS or second_key(order) is not None else "index",
             view=view if view in VIEWS else "grid",
             review=query.get("review", "") if query.get("review", "") in REVIEWS else "",
             photo=query.get("photo", "") if query.get("photo", "") in PHOTOS else "",
@@ -99,9 +100,12 @@ class FaceFilter:
                 rows = rows.filter(verdict=verdict)
         if self.text:
             rows = rows.filter(file__icontains=self.text)
+        second = second_key(self.order)
+        if second is not None and self.label != "error":
+            return rows.filter(opinions__second=second).order_by("-opinions__disagreement", "index")
         if self.order in HAVING and self.label != "error":  # they have neither
             rows = rows.filter(**{f"{HAVING[self.order]}__isnull": False})
-        return rows.order_by(*ORDERS[self.order][1])
+        return rows.order_by(*ORDERS.get(self.order, ORDERS["index"])[1])
 
 
 @dataclass(frozen=True)

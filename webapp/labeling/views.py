@@ -14,7 +14,7 @@ from webapp import packs
 from webapp.accounts.permissions import get_editable, get_visible, may_create, may_edit, may_label, require
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
-from webapp.labeling import review, review_views, selectors, services
+from webapp.labeling import orders, review, review_views, second_opinion, selectors, services
 from webapp.labeling.ending import ending
 from webapp.labeling.forms import BatchForm, DatasetForm, EditForm, chosen_model
 from webapp.labeling.models import LabelBatch
@@ -172,7 +172,7 @@ def _summary(row: LabelBatch) -> dict[str, Any]:
         "errors": errors,
         "labelled": total,
         "chart": chart,
-        "orders": selectors.ORDERS,
+        "orders": orders.of_grid(row),
         "reviews": selectors.REVIEWS,
         "photos": selectors.PHOTOS if row.options.get("faces") == "find" else {},
     }
@@ -182,9 +182,12 @@ def _faces(request: HttpRequest, row: LabelBatch, filters: selectors.FaceFilter)
     rows = filters.apply(row).select_related("reviewed_by")
     page = Paginator(rows, FACES_A_PAGE).get_page(request.GET.get("page"))
     classes: list[str] = row.model.classes
+    second = orders.second_of(row, filters.order)
+    said_by_it = {} if second is None else second_opinion.says(second, page)
     return {
         "page": page,
-        "shown": [shown(p, classes) for p in page],
+        "shown": [shown(p, classes, second=said_by_it.get(p.pk, "")) for p in page],
+        "second": second,
         "classes": classes,
         "views": (("grid", "layout-grid"), ("table", "table")),
         "placeholders": range(12),
