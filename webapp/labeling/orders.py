@@ -73,7 +73,7 @@ def second_of(batch: LabelBatch, order: str) -> SecondOpinion | None:
 def choices(batch: LabelBatch) -> list[tuple[str, str, str]]:
     """Key, short and long name of each order that a batch offers now."""
     listed = [(key, short, long) for key, (short, long, _) in PLAIN.items()]
-    for second in second_opinion.asked(batch).filter(has_opinions=True):
+    for second in second_opinion.heard(batch):
         listed.append(
             (
                 f"{MODELS}{second.pk}",
@@ -91,6 +91,6 @@ def of_grid(batch: LabelBatch) -> dict[str, str]:
     names = {key: name for key, (name, _) in selectors.ORDERS.items()}
     if batch.options.get("faces") != "find":
         del names["detection"]
-    for second in second_opinion.asked(batch).filter(has_opinions=True):
+    for second in second_opinion.heard(batch):
         names[f"{MODELS}{second.pk}"] = f"Most unlike {second.model_name} first"
     return names

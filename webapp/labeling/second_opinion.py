@@ -54,8 +54,16 @@ def obstacle(batch: LabelBatch) -> str:
 
 def asked(batch: LabelBatch) -> QuerySet[SecondOpinion]:
     """The second models of a batch, and whether each `has_opinions` by which faces can be ordered."""
-    said = Opinion.objects.filter(second=OuterRef("pk"))
-    return batch.second_opinions.select_related("job").annotate(has_opinions=Exists(said))
+    return batch.second_opinions.select_related("job").annotate(has_opinions=_has_opinions())
+
+
+def heard(batch: LabelBatch) -> QuerySet[SecondOpinion]:
+    """Those that have said something, by which faces can be ordered."""
+    return batch.second_opinions.filter(_has_opinions())
+
+
+def _has_opinions() -> Exists:
+    return Exists(Opinion.objects.filter(second=OuterRef("pk")))
 
 
 def says(second: SecondOpinion, faces: Iterable[Prediction]) -> dict[int, str]:
