@@ -25,6 +25,7 @@ from mmfrm.data.archive import (
     read,
 )
 from mmfrm.data.native import FacePack, is_native
+from mmfrm.data.zips import begins_as_zip
 from mmfrm.failures import JobError
 from mmfrm.images import ImageError
 
@@ -51,7 +52,7 @@ def open_pictures(source: str | Path, remembered: Path | None = None, called: st
     """Look into a file, a folder, a zip or a native data-set folder.
 
     `remembered`: a file that keeps a folder's listing, so that files that come and go while a job is
-    interrupted do not shift its rows. `called`: the name of a single image.
+    interrupted do not shift its rows. `called`: what people call it, where `source` says them nothing.
     Raises JobError where there is nothing to read.
     """
     path = Path(source)
@@ -62,16 +63,17 @@ def open_pictures(source: str | Path, remembered: Path | None = None, called: st
         pictures = FolderPictures(path, remembered)
     elif not path.is_file():
         raise JobError(f"{path} is not there: give an image, a folder of images or a zip.")
-    elif zipfile.is_zipfile(path):
+    elif zipfile.is_zipfile(path) or begins_as_zip(path):
         pictures = ZippedPictures(path)
     else:
         pictures = FilePictures(path.parent, [path.name])
         if called:
             pictures.names = [printable(called)]
+    name = called or path
     if not pictures.names:
-        raise JobError(f"{path} holds no files.", resumable=False)
+        raise JobError(f"{name} holds no files.", resumable=False)
     if len(pictures.names) > MAX_PICTURES:
-        raise JobError(f"{path} holds more than {MAX_PICTURES:,} files: label it in parts.", resumable=False)
+        raise JobError(f"{name} holds more than {MAX_PICTURES:,} files: label it in parts.", resumable=False)
     return pictures
 
 
@@ -146,7 +148,10 @@ class PackedPictures:
 
 
 class ZippedPictures:
-    """Files of a zip, by name, with those that must not be read among them. Bytes are read when asked for."""
+    """Files of a zip, by name, with those that must not be read among them. Bytes are read when asked for.
+
+    Of a damaged or incomplete zip, what can be read from its beginning, and a row that says so.
+    """
 
     def __init__(self, path: Path) -> None:
         self._archive = open_archive(path, max_files=MAX_PICTURES, max_total_bytes=MAX_TOTAL_BYTES)

@@ -7,7 +7,12 @@ const rows = element && JSON.parse(document.getElementById("changes").textConten
 let figure = "recall";
 
 const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
-const points = (share) => (share === null ? "–" : `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)}`);
+
+function points(share) {
+  if (share === null) return "–";
+  const size = Math.abs(100 * share).toFixed(1);
+  return size === "0.0" ? size : `${share < 0 ? "−" : "+"}${size}`;
+}
 
 function traces() {
   const colour = colours();
@@ -25,7 +30,11 @@ function traces() {
   return [
     ...lines,
     dots("before", { size: 11, color: colour.surface, line: { width: 2, color: colour.soft } }, "before"),
-    dots("after", { size: 12, color: rows.map((row) => expressionColour(row.name)) }, "after"),
+    { ...dots("after", { size: 12, color: rows.map((row) => expressionColour(row.name)) }, "after"),
+      legendgroup: "after", showlegend: false },
+    // Each expression has its own colour, so the legend's mark has none of them.
+    { type: "scatter", mode: "markers", name: "after", x: [null], y: [names[0]], legendgroup: "after",
+      marker: { size: 12, color: colour.soft } },
   ];
 }
 

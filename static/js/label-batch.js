@@ -38,8 +38,11 @@ if (page?.dataset.live === "true") {
   follow(page.dataset.batch, {
     onSnapshot(job) {
       const changed = job.state !== state;
-      if (changed) window.htmx.trigger("#batch-head", "refresh");
-      if ((changed || job.done !== seen) && !pending) pending = setTimeout(refresh, changed ? 0 : REFRESH_MS);
+      if (changed) {
+        window.htmx.trigger("#batch-head", "refresh");
+        clearTimeout(pending);
+        refresh();
+      } else if (job.done !== seen && !pending) pending = setTimeout(refresh, REFRESH_MS);
       state = job.state;
       seen = job.done;
     },

@@ -30,7 +30,7 @@ export class Figures {
     this.part("bar").style.width = `${faces ? 100 * share : 0}%`;
     this.bar.setAttribute("aria-valuenow", reviewed);
     this.part("accuracy").textContent = accuracy
-      ? `The model is right on ${percent(accuracy.share)} (${percent(accuracy.low)} to ${percent(accuracy.high)}, ${count(accuracy.of)} random faces)`
+      ? `The model is right on ${percent(accuracy.share)} (${percent(accuracy.low)} to ${percent(accuracy.high)}, ${count(accuracy.of)} random ${accuracy.of === 1 ? "face" : "faces"})`
       : "";
     this.pace();
   }

@@ -7,6 +7,8 @@ const SERVER_MS = 50; // how long the server is waited for, where the disk has t
 const RETRY_MS = [500, 1000, 2000, 5000, 10000];
 const MOST_ROWS = 150; // some 40 kB: browsers keep at most 64 kB alive behind a closed tab
 
+export const SIGNED_OUT = "You were signed out. Sign in again in another tab; your answers wait here.";
+
 export function csrfToken() {
   return document.cookie.match(/(?:^|; )mmfrm_csrf=([^;]+)/)?.[1] ?? "";
 }

@@ -1,6 +1,7 @@
 // Reviewing faces by keyboard: one key an answer. The next face is shown when the answer cannot be lost any more.
+import { fetchPhoto, photoOf } from "./label-around.js";
 import { Figures } from "./label-figures.js";
-import { Outbox, post, uuid } from "./label-outbox.js";
+import { Outbox, SIGNED_OUT, post, uuid } from "./label-outbox.js";
 import { drawStrip } from "./label-strip.js";
 import { toast } from "./toast.js";
 
@@ -19,6 +20,7 @@ const shown = []; // faces in the order they were seen; the last ones are still 
 let at = 0;
 let isOver = false;
 let isFetching = false;
+let lentUntil = "";
 const undoable = []; // {face, key, before}, the latest last
 
 const present = () => shown[at];
@@ -44,6 +46,7 @@ async function fetchMore() {
 }
 
 function take(told, unsaid, asked) {
+  lentUntil = told.until;
   for (const face of unsaid) face.isLost = !face.said && !told.kept.includes(face.index);
   const known = new Set([...shown.filter((face) => !face.isLost).map((face) => face.index), ...outbox.waiting().map((row) => row.index)]);
   for (const face of told.faces.filter((each) => !known.has(each.index))) {
@@ -51,6 +54,7 @@ function take(told, unsaid, asked) {
     face.image.alt = `Face of ${face.file}`;
     face.image.src = face.url;
     face.image.decode().catch(() => {}); // a picture that is gone shows its text
+    if (isAround) fetchPhoto(face);
     shown.push(face);
   }
   isOver = asked > 0 && !told.faces.length;
@@ -67,6 +71,16 @@ function dropLost() {
 }
 
 let onScreen = null;
+let isAround = false; // whether faces are shown in their photos
+
+/** The face's picture; in its photo where that is wished and was kept. */
+function picture(face) {
+  if (face === onScreen) return;
+  const inPhoto = isAround && Boolean(face.photo);
+  part("picture").toggleAttribute("data-around", inPhoto);
+  part("picture").replaceChildren(inPhoto ? photoOf(face) : face.image);
+  onScreen = face;
+}
 
 function show() {
   const face = present();
@@ -77,14 +91,13 @@ function show() {
     onScreen = null;
     return;
   }
-  if (face !== onScreen) part("picture").replaceChildren(face.image);
-  onScreen = face;
+  picture(face);
   part("stage").dataset.index = face.index;
   part("file").textContent = face.file;
   part("file").title = face.file;
   part("said").textContent = face.said ? `You said: ${nameOf(face.said)}` : "";
-  part("photo").hidden = !face.photo;
-  part("photo").href = face.photo ?? "";
+  for (const name of ["around", "photo"]) part(name).hidden = !face.photo;
+  part("photo").href = face.photo?.page ?? "";
   for (const button of root.querySelectorAll("[data-label]")) {
     const label = Number(button.dataset.label);
     const share = face.probabilities[label] ?? 0;
@@ -138,7 +151,7 @@ function go(by) {
 let troubled = "";
 
 function trouble(status) {
-  const texts = { 401: "You were signed out. Sign in again in another tab; your answers wait here.", 403: "You may no longer correct these labels.", 404: "This batch is no longer there." };
+  const texts = { 401: SIGNED_OUT, 403: "You may no longer correct these labels.", 404: "This batch is no longer there." };
   troubled = texts[status] ?? "";
   waiting(outbox.waiting().length);
 }
@@ -157,9 +170,19 @@ function hideModel(isHidden) {
   localStorage.reviewBlind = isHidden ? "yes" : "";
 }
 
+/** Show the faces in their photos from now on, or alone again; those that come next are fetched ahead. */
+function showAround(isWished) {
+  isAround = isWished;
+  part("around").setAttribute("aria-pressed", String(isAround));
+  if (isAround) for (const face of shown.slice(at)) fetchPhoto(face);
+  onScreen = null;
+  if (present()) picture(present());
+  part("stage").scrollIntoView({ block: "nearest" }); // on a phone the button is below
+}
+
 function press(button) {
   if (button.disabled || button.hidden) return null;
-  if ("reviewPhoto" in button.dataset) return button.click(); // a link: the browser opens its tab
+  if ("reviewAround" in button.dataset) return showAround(!isAround);
   if ("undo" in button.dataset) return undo();
   if ("back" in button.dataset) return go(-1);
   if ("forward" in button.dataset) return go(1);
@@ -193,7 +216,7 @@ document.addEventListener("keydown", async (event) => {
 root.addEventListener("click", (event) => {
   const button = event.target.closest("[data-key]");
   if (!button) return;
-  if (!("reviewPhoto" in button.dataset)) inTurn(button);
+  inTurn(button);
   button.blur(); // or Enter would press it again
 });
 document.getElementById("review-order")?.addEventListener("change", (event) => {
@@ -215,6 +238,11 @@ addEventListener("online", () => {
 });
 setInterval(() => document.hidden || fetchMore(), RENEW_MS);
 document.addEventListener("visibilitychange", () => document.hidden || fetchMore());
+// Faces that wait here are for others, or for another tab, as soon as nobody looks at this one.
+addEventListener("pagehide", () => {
+  if (lentUntil) post(settings.back, { page, until: lentUntil }).catch(() => {}); // then they are free in two minutes
+});
+addEventListener("pageshow", (event) => event.persisted && fetchMore());
 hideModel(localStorage.reviewBlind === "yes");
 await outbox.ready;
 fetchMore();

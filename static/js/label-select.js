@@ -1,5 +1,5 @@
 // Select many faces of a batch's grid and set them at once: ticks, Shift for a range, then one key.
-import { Outbox } from "./label-outbox.js";
+import { Outbox, SIGNED_OUT } from "./label-outbox.js";
 import { fetchPart } from "./parts.js";
 import { toast } from "./toast.js";
 
@@ -16,12 +16,19 @@ const ticked = () => ticks().filter((box) => box.checked);
 function count() {
   const chosen = ticked().length;
   bar.hidden = !chosen && !undoable.length;
+  bar.toggleAttribute("data-idle", !chosen); // then there is only something to undo
+  bar.querySelector("[data-select-done]").textContent = `${undoable.length} set`;
   bar.querySelector("[data-select-count]").textContent = chosen;
 }
 
 function all(isOn) {
   for (const box of ticks()) box.checked = isOn;
   count();
+}
+
+function none() {
+  if (!ticked().length) undoable = [];
+  all(false);
 }
 
 function set(verdict, label) {
@@ -40,7 +47,7 @@ function undo() {
 
 function press(button) {
   if ("selectAll" in button.dataset) all(true);
-  else if ("selectNone" in button.dataset) all(false);
+  else if ("selectNone" in button.dataset) none();
   else if ("selectUndo" in button.dataset) undo();
   else set(button.dataset.verdict, "label" in button.dataset ? Number(button.dataset.label) : null);
 }
@@ -76,6 +83,6 @@ outbox.addEventListener("change", (event) => {
   fetchPart("#faces", () => page.dataset.faces + location.search);
 });
 outbox.addEventListener("trouble", (event) => {
-  toast(event.detail.status === 401 ? "You were signed out. Sign in again in another tab; your answers wait here." : "Not sent yet; trying again.", "warning");
+  toast(event.detail.status === 401 ? SIGNED_OUT : "Not sent yet; trying again.", "warning");
 });
 document.body.addEventListener("htmx:afterSettle", count);

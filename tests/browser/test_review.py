@@ -261,6 +261,8 @@ def test_many_faces_are_selected_in_the_grid_and_set_and_taken_back_by_keys(
     signed_in.keyboard.press("2")
     signed_in.locator(".face-said").nth(5).wait_for()
     assert kept(furnished, batch) == dict.fromkeys(range(1, 7), ("label", 1))
+    assert signed_in.locator("[data-select-bar] [data-verdict]:visible").count() == 0, "nothing is selected"
+    signed_in.locator("[data-select-done]", has_text="6 set").wait_for()
     signed_in.keyboard.press("z")
     signed_in.wait_for_function("() => !document.querySelector('.face-said')")
     assert kept(furnished, batch) == dict.fromkeys(range(1, 7), ("", None))

@@ -107,6 +107,26 @@ def test_a_torn_entry_is_one_bad_row_and_its_neighbours_are_read(tmp_path: Path)
     assert decode(pictures.read(0)).shape == decode(pictures.read(2)).shape == (48, 48, 3)
 
 
+def test_of_a_zip_that_is_cut_short_what_came_is_read_and_a_row_says_so(tmp_path: Path) -> None:
+    photos, path = jpegs(tmp_path / "photos", 3), tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in sorted(p.name for p in photos.iterdir()):
+            archive.write(photos / name, name)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 5 // 6])
+    pictures = open_pictures(path)
+    names = list(pictures.names)
+    assert decode(pictures.read(names.index("00000.jpg"))).shape == (48, 48, 3)
+    with pytest.raises(ImageError, match="damaged or incomplete"):
+        pictures.read(names.index("(rest of the archive)"))
+
+
+def test_what_people_dropped_is_called_as_they_call_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "5f3a9c", "w") as archive:
+        archive.writestr("empty/", b"")
+    with pytest.raises(JobError, match=r"^holiday\.zip holds no files"):
+        open_pictures(tmp_path / "5f3a9c", called="holiday.zip")
+
+
 def test_a_native_data_set_is_read_in_its_order(tmp_path: Path) -> None:
     list(draw(tmp_path / "faces", DrawJob(out=str(tmp_path / "faces"), count=30, seed=1), Control()))
     pictures = open_pictures(tmp_path / "faces")

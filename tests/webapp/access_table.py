@@ -206,6 +206,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "labeling:zip": (get(SEES, pk="batch"),),
     "labeling:review": (get(MAKES_FROM, pk="batch"),),
     "labeling:next_faces": (post(MAKES_FROM, 400, pk="batch"),),  # 400: a form is no JSON
+    "labeling:give_back": (post(MAKES_FROM, 400, pk="batch"),),
     "labeling:say": (post(MAKES_FROM, 400, pk="batch"),),
     "labeling:choose_target": (get(MAKES_FROM, pk="batch"),),
     "labeling:add": (

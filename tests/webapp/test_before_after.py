@@ -96,3 +96,5 @@ def test_changes_are_told_with_their_interval_and_coloured_only_where_it_leaves_
     assert retraining.Change(0.5, 0.4, -0.3, 0.1).verdict == "even"
     assert retraining.Change(0.5, 0.4, -0.3, -0.05).verdict == "worse"
     assert retraining.Change(None, None, None, None).points == "–"
+    even = retraining.Change(0.5, 0.4999, -0.0001, 0.0)
+    assert (even.points, even.interval) == ("0.0", "0.0 to 0.0"), "what is rounded to nothing has no sign"

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from tests.webapp.reviewing import ask, indexes, make_batch, row, say
 from webapp.accounts.models import User
-from webapp.labeling import standing
+from webapp.labeling import review, standing
 from webapp.labeling.agreement import agreement
 from webapp.labeling.models import Answer, Correction, LabelBatch
 
@@ -57,6 +57,23 @@ def test_a_face_goes_to_two_people_once_each_and_its_answers_stay_apart(
     left = indexes(ask(ben, batch, "b", 24))
     assert mine[3] in left, "a third person may give the answer that is missing"
     assert not set(mine[:3]) & set(left)
+
+
+def test_a_face_is_not_lent_again_to_who_answers_while_the_page_renews_its_loans(
+    editor: User, administrator: User, client_of: Any, batch: LabelBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = client_of(editor), client_of(administrator)
+    [face] = indexes(ask(mine, batch, "a", 1))
+    free_for = review._free_for
+
+    def answered_meanwhile(whose: str) -> Any:
+        monkeypatch.setattr(review, "_free_for", free_for)
+        say(mine, batch, row(face))  # after the page's faces were looked up, before they are lent
+        return free_for(whose)
+
+    monkeypatch.setattr(review, "_free_for", answered_meanwhile)
+    assert ask(mine, batch, "a", 0, holding=[face])["kept"] == []
+    assert face in indexes(ask(theirs, batch, "b", 24)), "the second person is asked at once"
 
 
 def test_a_conflict_is_decided_by_the_owner_or_a_third_person_and_can_be_taken_back(

@@ -118,7 +118,12 @@ def test_each_face_of_a_photo_is_shown_and_written_with_its_box(client: Client, 
         reverse("labeling:next_faces", args=[batch.pk]), asked, content_type="application/json"
     )
     at = reverse("labeling:photo", args=[batch.pk, 0])
-    assert [face["photo"] for face in lent.json()["faces"]] == [f"{at}#face-0", f"{at}#face-1"]
+    photos = [face["photo"] for face in lent.json()["faces"]]
+    assert [photo["page"] for photo in photos] == [f"{at}#face-0", f"{at}#face-1"]
+    assert [photo["box"] for photo in photos] == [[10, 20, 51, 52], [110, 21, 43, 44]]
+    assert [(photo["url"], photo["width"], photo["height"]) for photo in photos] == [
+        (f"{at}pixels", 640, 480)
+    ] * 2
     answer = client.get(reverse("labeling:csv", args=[batch.pk]))
     text = b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
     table = list(csv.DictReader(io.StringIO(text)))

@@ -20,7 +20,7 @@ from webapp.accounts.models import User
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.labeling import services
-from webapp.labeling.models import LabelBatch, Prediction
+from webapp.labeling.models import LabelBatch, Prediction, Verdict
 from webapp.registry.models import Model
 from webapp.uploads.models import Upload
 
@@ -207,7 +207,26 @@ def test_filters_and_orders_are_in_the_address(client: Client, batch: LabelBatch
     assert shown("order=unsure&label=happiness") == [1, 4, 7]
     assert shown("order=sure&label=happiness") == [7, 4, 1]
     assert shown("text=photo+8") == [8]
+    assert shown("order=unsure&label=error") == [9], "where nothing is to be ordered by, nothing is left out"
     assert shown("order=nonsense&view=nonsense&label=nonsense") == list(range(10))
+
+
+def test_the_list_counts_faces_reviewed_ones_and_files_without_one_in_few_queries(
+    client: Client, batch: LabelBatch, labeller: User, django_assert_max_num_queries: Any
+) -> None:
+    jobs.record(claimed(batch), Predicted(rows=rows_of(batch, 4)))
+    batch.predictions.filter(index=0).update(verdict=Verdict.UNSURE)
+    batch.predictions.filter(index=1).update(verdict=Verdict.CONFLICT)
+    empty = LabelBatch.objects.create(
+        owner=labeller,
+        name="Empty",
+        model=batch.model,
+        job=jobs.create(kind="predict", queue="cpu", owner=labeller, title="Label"),
+    )
+    with django_assert_max_num_queries(8):
+        page = client.get(reverse("labeling:index"))
+    sizes = {row.pk: (size.faces, size.reviewed, size.errors) for row, size in page.context["rows"]}
+    assert sizes == {batch.pk: (4, 1, 1), empty.pk: (0, 0, 0)}
 
 
 @pytest.mark.parametrize("view", ["grid", "table"])
@@ -215,7 +234,7 @@ def test_a_page_of_faces_takes_a_constant_number_of_queries(
     client: Client, batch: LabelBatch, view: str, django_assert_max_num_queries: Any
 ) -> None:
     jobs.record(claimed(batch), Predicted(rows=rows_of(batch, 70)))
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         page = client.get(reverse("labeling:batch", args=[batch.pk]), {"view": view})
     assert page.status_code == 200
     assert len(page.context["shown"]) == 60

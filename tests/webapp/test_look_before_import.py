@@ -159,6 +159,7 @@ def test_faces_of_photos_are_framed_before_and_aligned_by_the_import(
     version = dataset.versions.get()
     [sample] = version.samples.all()
     assert (sample.name, sample.width, sample.height) == ("happiness/one.png", 112, 112)
+    assert sample.box is not None
     x, y, width, height = sample.box
     shown = client.get(reverse("datasets:face", args=[dataset.pk, 1, 0])).content.decode()
     assert f"{width} × {height} at {x}, {y}" in shown

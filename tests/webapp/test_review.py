@@ -6,6 +6,8 @@ import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -44,6 +46,46 @@ def test_a_face_whose_loan_ran_out_goes_to_somebody_else(
     Prediction.objects.filter(index__in=held).update(leased_until=timezone.now() - review.LEASE)
     assert indexes(ask(theirs, batch, "b", 2)) == held
     assert ask(mine, batch, "a", 0, holding=held)["kept"] == []
+
+
+def test_faces_of_a_page_that_was_left_go_to_the_next_at_once_but_not_those_borrowed_since(
+    editor: User, client_of: Any, batch: LabelBatch
+) -> None:
+    client, url = client_of(editor), reverse("labeling:give_back", args=[batch.pk])
+
+    def leave(page: str, until: str) -> Any:
+        return client.post(url, {"page": page, "until": until}, content_type="application/json")
+
+    first = ask(client, batch, "a")
+    assert leave("b", first["until"]).json() == {"freed": 0}, "another page's are not given back"
+    assert leave("a", first["until"]).json() == {"freed": 10}
+    again = ask(client, batch, "c")
+    assert indexes(again) == indexes(first)
+    ask(client, batch, "c", 0, holding=indexes(again))  # a reload borrows before the farewell arrives
+    assert leave("c", again["until"]).json() == {"freed": 0}
+    for nonsense in ("", "2026-02-30T00:00:00+00:00", "2026-02-03T00:00:00"):
+        assert leave("c", nonsense).status_code == 400
+
+
+def test_what_is_counted_with_every_answer_is_read_from_an_index_however_many_faces_there_are(
+    editor: User, client_of: Any, batch: LabelBatch
+) -> None:
+    say(client_of(editor), batch, row(0), row(1, 0))
+    with CaptureQueriesContext(connection) as asked:
+        assert review.standing(batch, editor).reviewed == 2
+    plans = {}
+    with connection.cursor() as cursor:
+        for query in asked.captured_queries:
+            cursor.execute("EXPLAIN QUERY PLAN " + query["sql"])
+            plans[query["sql"]] = " ".join(str(line[3]) for line in cursor.fetchall())
+    counting = [plan for sql, plan in plans.items() if "GROUP BY" in sql]
+    assert len(counting) == 1
+    assert "USING COVERING INDEX faces_counted" in counting[0]
+    first_open = [
+        plan for sql, plan in plans.items() if sql.startswith('SELECT "labeling_prediction"."draw"')
+    ]
+    assert len(first_open) == 2
+    assert all("faces_at_random" in plan and "TEMP B-TREE" not in plan for plan in first_open)
 
 
 def test_orders_and_what_is_left(editor: User, client_of: Any, batch: LabelBatch) -> None:
@@ -100,6 +142,15 @@ def test_undo_never_takes_back_what_somebody_else_said(
     early = {"key": str(uuid.uuid4()), "index": 7, "undoes": str(uuid.uuid4())}
     assert say(client_of(editor), batch, early)["fates"][early["key"]] == "early"
     assert batch.predictions.get(index=7).corrected == 2
+
+
+@pytest.mark.parametrize("holding", [[2**70], [-1], ["1"], "all"])
+def test_what_no_page_of_ours_holds_is_refused(
+    editor: User, client_of: Any, batch: LabelBatch, holding: object
+) -> None:
+    url = reverse("labeling:next_faces", args=[batch.pk])
+    asked = {"page": "a", "count": 1, "holding": holding}
+    assert client_of(editor).post(url, asked, content_type="application/json").status_code == 400
 
 
 @pytest.mark.parametrize(

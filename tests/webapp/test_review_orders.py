@@ -49,12 +49,15 @@ def test_a_second_model_labels_the_stored_faces_and_orders_them_by_disagreement(
 ) -> None:
     client, url = client_of(editor), reverse("labeling:second", args=[batch.pk])
     other = Model.objects.create(owner=editor, name="Other", classes=["Sad", "contempt", "Happy", "Neutral"])
-    assert client.post(url, {"model": batch.model_id}).status_code == 422, (
+    assert client.post(url, {"model": f"model:{batch.model_id}"}).status_code == 422, (
         "not the model that has labelled them"
     )
-    client.post(url, {"model": other.pk})
-    client.post(url, {"model": other.pk})
+    client.post(url, {"model": f"model:{other.pk}"})
+    client.post(url, {"model": f"model:{other.pk}"})
     second = SecondOpinion.objects.get()
+    order = f"models:{second.pk}"
+    assert order not in client.get(url).content.decode(), "nothing is known yet to order by"
+    assert order not in client.get(reverse("labeling:review", args=[batch.pk])).content.decode()
     told = second_opinion.prepare(second.job)
     assert isinstance(told, PredictJob)
     assert told.model == str(other.folder)
@@ -85,7 +88,14 @@ def test_a_second_model_labels_the_stored_faces_and_orders_them_by_disagreement(
     assert found["faces"][0]["second"] == {"says": "contempt", "shares": [0.1, 0.0, 0.0]}
     page = client.get(reverse("labeling:review", args=[batch.pk]), {"order": f"models:{second.pk}"})
     assert page.context["order"] == f"models:{second.pk}"
-    assert client.get(url).status_code == 200
+    assert order in client.get(url).content.decode()
+    grid = client.get(reverse("labeling:batch", args=[batch.pk]), {"order": order})
+    assert [(item.row.index, item.second) for item in grid.context["shown"]] == [
+        (9, "contempt"), (4, "Happy"), (2, "Neutral")
+    ]  # fmt: skip
+    assert "Most unlike Other first" in grid.content.decode()
+    unreadable = client.get(reverse("labeling:batch", args=[batch.pk]), {"order": order, "label": "error"})
+    assert [item.row.index for item in unreadable.context["shown"]] == [30]
     for wrong in ("models:", "models:999", "models:x", "nothing", 3):
         answer = client.post(
             reverse("labeling:next_faces", args=[batch.pk]),
@@ -96,6 +106,34 @@ def test_a_second_model_labels_the_stored_faces_and_orders_them_by_disagreement(
     Job.objects.update(state=Job.State.FINISHED)
     services.delete(batch)
     assert not Job.objects.exists(), "what was done for a batch goes with it"
+
+
+def test_a_checkpoint_of_a_run_can_be_asked_and_one_that_failed_says_why_and_can_go_on(
+    editor: User, client_of: Any, batch: LabelBatch
+) -> None:
+    client, url = client_of(editor), reverse("labeling:second", args=[batch.pk])
+    run = queued_run(editor, ready_version(editor), name="later")
+    Job.objects.filter(pk=run.job_id).update(state=Job.State.FINISHED)
+    assert f'value="run:{run.pk}"' in client.get(url).content.decode()
+    other = Model.objects.create(owner=editor, name="Other", classes=CLASSES)
+    client.post(url, {"model": f"model:{other.pk}"})
+    job = SecondOpinion.objects.get().job
+    Job.objects.filter(pk=job.pk).update(state=Job.State.FAILED, reason="The disk is full.")
+    page = client.get(url).content.decode()
+    assert "The disk is full." in page
+    assert reverse("jobs:resume", args=[job.pk]) in page
+
+
+def test_no_second_model_is_offered_before_the_faces_are_there(
+    editor: User, client_of: Any, batch: LabelBatch
+) -> None:
+    client, url = client_of(editor), reverse("labeling:second", args=[batch.pk])
+    Model.objects.create(owner=editor, name="Other", classes=CLASSES)
+    assert "Ask this model too" in client.get(url).content.decode()
+    Job.objects.filter(pk=batch.job_id).update(state=Job.State.RUNNING)
+    page = client.get(url).content.decode()
+    assert "Ask this model too" not in page
+    assert "Ask again when the labelling has ended" in page
 
 
 def test_divergence_is_that_of_the_definition() -> None:

@@ -7,6 +7,15 @@ from collections.abc import Mapping, Sequence
 
 from mmfrm.classes import canonical
 
+MODELS = "models:"  # an order of faces; followed by the key of a SecondOpinion
+
+
+def second_key(order: str) -> int | None:
+    """The key of the second opinion that an order goes by; None of any other order."""
+    key = order.removeprefix(MODELS)
+    is_key = order.startswith(MODELS) and key.isascii() and key.isdigit() and len(key) <= 18
+    return int(key) if is_key else None
+
 
 def by_meaning(probabilities: Sequence[float], classes: Sequence[str]) -> dict[str, float]:
     """Probabilities by the expression that is meant: models differ in spelling and order of their classes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 
 from webapp.accounts.models import User
 from webapp.accounts.permissions import visible
@@ -18,6 +19,14 @@ from webapp.uploads.models import Upload
 
 SMALLEST, LARGEST = 20, 4000  # a face that is looked for, pixels a side
 COOLEST, HOTTEST = 0.05, 20.0  # temperatures
+
+
+def model_choices(user: User, models: QuerySet[Model]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What somebody may label with: these models, and runs that `chosen_model` would promote."""
+    listed = [(f"model:{m.pk}", m.name) for m in models]
+    runs = [(f"run:{r.pk}", f"{r.name} · {r.experiment.name}") for r in selectors.usable_runs(user)]
+    groups = [("Models", listed), ("Best checkpoints of runs", runs)]
+    return [(title, rows) for title, rows in groups if rows]
 
 
 class BatchForm(forms.Form):
@@ -67,11 +76,9 @@ class BatchForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
-        models = [(f"model:{m.pk}", m.name) for m in selectors.usable_models(user)]
-        runs = [(f"run:{r.pk}", f"{r.name} · {r.experiment.name}") for r in selectors.usable_runs(user)]
-        groups = [("Models", models), ("Best checkpoints of runs", runs)]
-        self.has_models = bool(models or runs)
-        self.fields["model"].choices = [(title, rows) for title, rows in groups if rows]  # type: ignore[attr-defined]
+        groups = model_choices(user, selectors.usable_models(user))
+        self.has_models = bool(groups)
+        self.fields["model"].choices = groups  # type: ignore[attr-defined]
 
     def clean_upload(self) -> Upload:
         upload = Upload.objects.filter(pk=self.cleaned_data["upload"], owner=self.user).first()
@@ -99,17 +106,19 @@ class EditForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in its stu
 class SecondModelForm(forms.Form):
     """The model whose view is wanted beside that of a batch's own."""
 
-    model = forms.ModelChoiceField(
-        Model.objects.none(), label="Second model", empty_label="Choose a model",
-        help_text="It labels the faces that are stored here; nothing is uploaded again.",
-    )  # fmt: skip
+    model = forms.ChoiceField(
+        label="Second model",
+        help_text="It labels the faces that are stored here; nothing is uploaded again. A batch of the same "
+        "photos that it has labelled before is not needed for that.",
+    )
 
     def __init__(self, *args: Any, user: User, batch: LabelBatch, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         asked = batch.second_opinions.exclude(model=None).values("model")
         others = selectors.usable_models(user).exclude(pk=batch.model_id).exclude(pk__in=asked)
-        self.fields["model"].queryset = others  # type: ignore[attr-defined]
-        self.has_models = others.exists()
+        groups = model_choices(user, others)
+        self.has_models = bool(groups)
+        self.fields["model"].choices = [("", "Choose a model"), *groups]  # type: ignore[attr-defined]
 
 
 class LabelsWantedForm(forms.Form):
@@ -191,7 +200,7 @@ class AddForm(forms.Form):
         }
 
 
-def chosen_model(form: BatchForm, user: User) -> Model:
+def chosen_model(form: BatchForm | SecondModelForm, user: User) -> Model:
     """The model of a valid form; a run's best checkpoint becomes a model by being used."""
     from webapp.registry.services import promote
 

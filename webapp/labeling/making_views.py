@@ -56,7 +56,8 @@ def add(request: HttpRequest, pk: int, version_pk: int) -> HttpResponse:
             return redirect("datasets:version", made.dataset_id, made.number)
     counts = {name: (count, changed) for name, count, changed in making.reviewed_counts(batch)}
     rows = [(bound, name, *counts[name]) for name, bound in form.mapping_fields()]
-    context = {"batch": batch, "version": version, "form": form, "rows": rows}
+    title = f"Add to {version.dataset.name}"
+    context = {"batch": batch, "version": version, "title": title, "form": form, "rows": rows}
     return render(request, "labeling/add_to.html", context, status=422 if form.errors else 200)
 
 

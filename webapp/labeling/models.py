@@ -103,6 +103,8 @@ class Prediction(models.Model):
             models.Index(fields=["batch", "picture"], name="faces_of_a_photo"),
             models.Index(fields=["batch", "verdict", "confidence"], name="faces_least_confident"),
             models.Index(fields=["batch", "verdict", "draw"], name="faces_at_random"),
+            # All that a review's standing counts: it is asked for with every answer, of any number of faces.
+            models.Index(fields=["batch", "verdict", "label", "corrected", "answers"], name="faces_counted"),
         ]
 
     def __str__(self) -> str:

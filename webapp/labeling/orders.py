@@ -8,10 +8,11 @@ from django.db.models import Case, QuerySet, Value, When
 
 from webapp.accounts.models import User
 from webapp.accounts.permissions import may_edit
+from webapp.labeling import second_opinion, selectors
+from webapp.labeling.disagreement import MODELS, second_key
 from webapp.labeling.doubt import doubtful
 from webapp.labeling.models import LabelBatch, Prediction, SecondOpinion, Verdict
 
-MODELS = "models:"  # followed by the key of a SecondOpinion
 DOUBT = "doubt"
 MOST_DOUBTFUL = 500  # ordered at once
 
@@ -41,8 +42,9 @@ def queue(batch: LabelBatch, user: User, order: str, *, is_deciding: bool = Fals
     faces = batch.predictions.filter(verdict=Verdict.NOTHING, label__isnull=False, offset__isnull=False)
     if batch.labels_wanted > 1:
         faces = faces.exclude(said_by__by=user)
-    if order.startswith(MODELS):
-        differing = faces.filter(opinions__second=int(order.removeprefix(MODELS)))
+    second = second_key(order)
+    if second is not None:
+        differing = faces.filter(opinions__second=second)
         return Queue(differing.order_by("-opinions__disagreement", "index"), Verdict.NOTHING)
     return Queue(faces.order_by(*PLAIN[order][2]), Verdict.NOTHING)
 
@@ -64,16 +66,14 @@ def known(batch: LabelBatch, order: object) -> bool:
 
 def second_of(batch: LabelBatch, order: str) -> SecondOpinion | None:
     """The second opinion that an order goes by."""
-    key = order.removeprefix(MODELS)
-    if not order.startswith(MODELS) or not key.isascii() or not key.isdigit() or len(key) > 18:
-        return None
-    return batch.second_opinions.filter(pk=key).first()
+    key = second_key(order)
+    return None if key is None else batch.second_opinions.filter(pk=key).first()
 
 
 def choices(batch: LabelBatch) -> list[tuple[str, str, str]]:
     """Key, short and long name of each order that a batch offers now."""
     listed = [(key, short, long) for key, (short, long, _) in PLAIN.items()]
-    for second in batch.second_opinions.all():
+    for second in second_opinion.heard(batch):
         listed.append(
             (
                 f"{MODELS}{second.pk}",
@@ -84,3 +84,13 @@ def choices(batch: LabelBatch) -> list[tuple[str, str, str]]:
     if batch.labels_wanted == 1 and batch.predictions.filter(verdict=Verdict.LABEL).exists():
         listed.append((DOUBT, "Likely wrong", "Reviewed labels that the model makes doubtful, once more"))
     return listed
+
+
+def of_grid(batch: LabelBatch) -> dict[str, str]:
+    """Key and name of each order in which a batch's faces are listed."""
+    names = {key: name for key, (name, _) in selectors.ORDERS.items()}
+    if batch.options.get("faces") != "find":
+        del names["detection"]
+    for second in second_opinion.heard(batch):
+        names[f"{MODELS}{second.pk}"] = f"Most unlike {second.model_name} first"
+    return names

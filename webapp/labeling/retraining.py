@@ -179,4 +179,5 @@ def confusions(report: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def _signed(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−")
+    points = f"{100 * share:+.1f}".replace("-", "−")
+    return "0.0" if points[1:] == "0.0" else points

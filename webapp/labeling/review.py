@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import Count, F, Q, QuerySet, Sum
 from django.utils import timezone
@@ -41,7 +41,7 @@ def hand_out(
     page: names a browser tab. Two tabs of one person are lent different faces.
     deciding: faces that people disagree on, instead of faces to answer for.
     """
-    whose = f"{user.pk}:{page}"[:60]
+    whose = _whose(user, page)
     asked = orders.queue(batch, user, order, is_deciding=deciding)
     kept = _lend(asked, asked.faces.filter(index__in=holding), whose)
     wanted = asked.faces.exclude(index__in=holding)
@@ -55,6 +55,19 @@ def hand_out(
     return lent, sorted(face.index for face in kept)
 
 
+def take_back(batch: LabelBatch, user: User, *, page: str, until: datetime) -> int:
+    """Lend to others what a page that was left had; answers how many faces.
+
+    until: what it had at that time. A page that was reloaded has borrowed anew, and keeps that.
+    """
+    lent = batch.predictions.filter(leased_to=_whose(user, page), leased_until__lte=until)
+    return lent.update(leased_to="", leased_until=None)
+
+
+def _whose(user: User, page: str) -> str:
+    return f"{user.pk}:{page}"[:60]
+
+
 def _free_for(whose: str) -> Q:
     return Q(leased_until=None) | Q(leased_until__lt=timezone.now()) | Q(leased_to=whose)
 
@@ -63,7 +76,10 @@ def _lend(asked: orders.Queue, rows: QuerySet[Prediction], whose: str) -> list[P
     """Those of `rows` that are lent to `whose` now. The condition is checked by the UPDATE itself."""
     pks = list(rows.values_list("pk", flat=True))
     until = timezone.now() + LEASE
-    free = Prediction.objects.filter(_free_for(whose), pk__in=pks, verdict=asked.verdict)
+    still = (
+        asked.faces.order_by().filter(pk__in=pks).values("pk")
+    )  # not answered by the same person meanwhile
+    free = Prediction.objects.filter(_free_for(whose), pk__in=still, verdict=asked.verdict)
     free.update(leased_to=whose, leased_until=until)
     return list(rows.filter(pk__in=pks, leased_to=whose, leased_until=until))
 
@@ -114,10 +130,10 @@ def accuracy(batch: LabelBatch) -> Estimate | None:
     got no class (no face, unsure, skipped) are left out of it.
     """
     faces = batch.predictions.filter(label__isnull=False, offset__isnull=False)
-    undecided = faces.filter(verdict__in=(Verdict.NOTHING, Verdict.CONFLICT))
-    first_open = undecided.order_by("draw").values_list("draw", flat=True).first()
     sample = faces.filter(verdict=Verdict.LABEL)
-    if first_open is not None:
-        sample = sample.filter(draw__lt=first_open)
+    for verdict in (Verdict.NOTHING, Verdict.CONFLICT):  # one by one, each is the first of an index
+        first_open = faces.filter(verdict=verdict).order_by("draw").values_list("draw", flat=True).first()
+        if first_open is not None:
+            sample = sample.filter(draw__lt=first_open)
     figures = sample.aggregate(of=Count("pk"), right=Count("pk", filter=Q(corrected=F("label"))))
     return wilson(figures["right"], figures["of"])

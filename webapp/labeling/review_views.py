@@ -10,12 +10,14 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_POST
 
 from mmfrm.classes import canonical
 from webapp.accounts.permissions import get_visible, may_label, require
 from webapp.accounts.request import user_of
-from webapp.labeling import agreement, doubt, keeping, orders, review
+from webapp.labeling import agreement, doubt, keeping, orders, review, second_opinion
 from webapp.labeling.disagreement import by_meaning
 from webapp.labeling.models import LabelBatch, Prediction, SecondOpinion, Verdict
 
@@ -67,7 +69,7 @@ def next_faces(request: HttpRequest, pk: int) -> JsonResponse:
     holding = asked.get("holding", [])
     order, count = asked.get("order", "unsure"), asked.get("count", 0)
     is_deciding = asked.get("deciding") is True
-    is_sound = isinstance(holding, list) and all(isinstance(i, int) for i in holding)
+    is_sound = isinstance(holding, list) and all(isinstance(i, int) and 0 <= i < 2**31 for i in holding)
     if not is_sound or not orders.known(batch, order) or not isinstance(count, int):
         raise BadRequest("Not what the review page asks.")
     faces, kept = review.hand_out(
@@ -79,19 +81,24 @@ def next_faces(request: HttpRequest, pk: int) -> JsonResponse:
         holding=holding[: keeping.MOST_ROWS],
         deciding=is_deciding,
     )
-    shown = [_face(batch, row) for row in faces]
-    second = orders.second_of(batch, order)
-    if second is not None:
-        by_face = {
-            row.prediction_id: row.probabilities for row in second.opinions.filter(prediction__in=faces)
-        }
-        shown = [face | _second(second, by_face[row.pk]) for face, row in zip(shown, faces, strict=True)]
-    if (
-        is_deciding or order == orders.DOUBT
-    ):  # only then: whoever still answers must not know what others said
-        said = agreement.said_of(faces, batch.model.classes)
-        shown = [face | {"answers": said[row.pk]} for face, row in zip(shown, faces, strict=True)]
-    return JsonResponse({"faces": shown, "kept": kept} | _standing(request, batch))
+    shown = _shown(batch, faces, order, with_answers=is_deciding or order == orders.DOUBT)
+    until = (timezone.now() + review.LEASE).isoformat()
+    return JsonResponse({"faces": shown, "kept": kept, "until": until} | _standing(request, batch))
+
+
+@require_POST
+def give_back(request: HttpRequest, pk: int) -> HttpResponse:
+    """A page was left: what it was lent may be lent to others at once."""
+    batch = _batch(request, pk)
+    asked = _body(request)
+    try:
+        until = parse_datetime(str(asked.get("until", "")))
+    except ValueError:  # written like a time, and none: the 30th of February
+        until = None
+    if until is None or timezone.is_naive(until):
+        raise BadRequest("Not what the review page says.")
+    freed = review.take_back(batch, user_of(request), page=str(asked.get("page", "")), until=until)
+    return JsonResponse({"freed": freed})
 
 
 @require_POST
@@ -125,6 +132,7 @@ def page_settings(request: HttpRequest, batch: LabelBatch) -> dict[str, Any]:
         "batch": batch.pk,
         "user": user_of(request).pk,
         "next": reverse("labeling:next_faces", args=[batch.pk]),
+        "back": reverse("labeling:give_back", args=[batch.pk]),
         "say": reverse("labeling:say", args=[batch.pk]),
         "classes": batch.model.classes,
     }
@@ -149,6 +157,25 @@ def _body(request: HttpRequest) -> dict[str, Any]:
     return data
 
 
+def _shown(
+    batch: LabelBatch, faces: list[Prediction], order: str, *, with_answers: bool
+) -> list[dict[str, Any]]:
+    """Faces as the page shows them.
+
+    with_answers: what people said of them; whoever still answers must not know what others said.
+    """
+    shown = [_face(batch, row) for row in faces]
+    second = orders.second_of(batch, order)
+    if second is not None:
+        opinions = second.opinions.filter(prediction__in=faces)
+        said_by_it = dict(opinions.values_list("prediction", "probabilities"))
+        shown = [face | _second(second, said_by_it[row.pk]) for face, row in zip(shown, faces, strict=True)]
+    if with_answers:
+        said = agreement.said_of(faces, batch.model.classes)
+        shown = [face | {"answers": said[row.pk]} for face, row in zip(shown, faces, strict=True)]
+    return shown
+
+
 def _face(batch: LabelBatch, row: Prediction) -> dict[str, Any]:
     return {
         "index": row.index,
@@ -160,21 +187,29 @@ def _face(batch: LabelBatch, row: Prediction) -> dict[str, Any]:
     }
 
 
-def _photo(batch: LabelBatch, row: Prediction) -> str | None:
-    """Where a face is shown in the photo that it was found in, to see what goes on around it."""
-    if row.photo is None or row.picture is None:
+def _photo(batch: LabelBatch, row: Prediction) -> dict[str, Any] | None:
+    """The photo that a face was found in, to see what goes on around it: its pixels, its size, the box.
+
+    `page` shows the same photo with all its faces.
+    """
+    if row.photo is None or row.picture is None or row.box is None:
         return None
-    return f"{reverse('labeling:photo', args=[batch.pk, row.picture])}#face-{row.index}"
+    width, height = row.photo[2:]
+    return {
+        "page": f"{reverse('labeling:photo', args=[batch.pk, row.picture])}#face-{row.index}",
+        "url": reverse("labeling:photo_pixels", args=[batch.pk, row.picture]),
+        "width": width,
+        "height": height,
+        "box": row.box,
+    }
 
 
 def _second(second: SecondOpinion, probabilities: list[float]) -> dict[str, Any]:
     """What the other model says, in the order of the batch's classes."""
     classes: list[str] = second.batch.model.classes
     shares = by_meaning(probabilities, second.classes)
-    says = second.classes[max(range(len(probabilities)), key=probabilities.__getitem__)]
-    return {
-        "second": {"says": says, "shares": [shares.get(canonical(name) or name, 0.0) for name in classes]}
-    }
+    said = [shares.get(canonical(name) or name, 0.0) for name in classes]
+    return {"second": {"says": second_opinion.likeliest(second, probabilities), "shares": said}}
 
 
 def _standing(request: HttpRequest, batch: LabelBatch) -> dict[str, Any]:

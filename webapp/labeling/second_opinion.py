@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
 
 from mmfrm.events import Event, Finished, Predicted
 from mmfrm.jobs import PredictJob
@@ -32,12 +34,48 @@ def ask(user: User, batch: LabelBatch, model: Model) -> SecondOpinion:
         return earlier
     if model.pk == batch.model_id:
         raise RefusedError(f"{model} has labelled these faces: choose another model.")
-    if not batch.job.is_over or not batch.predictions.filter(offset__isnull=False).exists():
-        raise RefusedError("Its faces are not all there yet. Ask again when the labelling has ended.")
+    why = obstacle(batch)
+    if why:
+        raise RefusedError(why)
     job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=f"Label {batch} by {model}"[:200])
     return SecondOpinion.objects.create(
         batch=batch, model=model, job=job, model_name=model.name, classes=model.classes
     )
+
+
+def obstacle(batch: LabelBatch) -> str:
+    """Why no second model can be asked now, for people; "" where one can."""
+    if not batch.job.is_over:
+        return "Its faces are not all there yet. Ask again when the labelling has ended."
+    if not batch.predictions.filter(offset__isnull=False).exists():
+        return "This batch has no face that a second model could label; its page says why."
+    return ""
+
+
+def asked(batch: LabelBatch) -> QuerySet[SecondOpinion]:
+    """The second models of a batch, and whether each `has_opinions` by which faces can be ordered."""
+    return batch.second_opinions.select_related("job").annotate(has_opinions=_has_opinions())
+
+
+def heard(batch: LabelBatch) -> QuerySet[SecondOpinion]:
+    """Those that have said something, by which faces can be ordered."""
+    return batch.second_opinions.filter(_has_opinions())
+
+
+def _has_opinions() -> Exists:
+    return Exists(Opinion.objects.filter(second=OuterRef("pk")))
+
+
+def says(second: SecondOpinion, faces: Iterable[Prediction]) -> dict[int, str]:
+    """The class that the other model gives each face, in its own words; by the face's key."""
+    rows = second.opinions.filter(prediction__in=[face.pk for face in faces])
+    return {face: likeliest(second, p) for face, p in rows.values_list("prediction", "probabilities")}
+
+
+def likeliest(second: SecondOpinion, probabilities: Sequence[float]) -> str:
+    """The class that the other model would give, in its own words."""
+    name: str = second.classes[max(range(len(probabilities)), key=probabilities.__getitem__)]
+    return name
 
 
 def prepare(job: Job) -> PredictJob:

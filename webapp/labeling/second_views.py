@@ -7,11 +7,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from webapp.accounts.permissions import get_visible, may_label, require
+from webapp.accounts.permissions import get_visible, may_edit, may_label, require
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
 from webapp.labeling import second_opinion
-from webapp.labeling.forms import SecondModelForm
+from webapp.labeling.forms import SecondModelForm, chosen_model
 from webapp.labeling.models import LabelBatch
 
 
@@ -24,11 +24,17 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
     form = SecondModelForm(request.POST or None, user=user, batch=batch)
     if form.is_valid():
         try:
-            second = second_opinion.ask(user, batch, form.cleaned_data["model"])
+            second = second_opinion.ask(user, batch, chosen_model(form, user))
             messages.success(request, f"{second.model_name} labels the same faces now.")
         except RefusedError as error:
             messages.error(request, str(error))
         return redirect("labeling:second", pk)
-    seconds = batch.second_opinions.select_related("job")
-    context = {"batch": batch, "form": form, "seconds": seconds, "has_models": form.has_models}
+    context = {
+        "batch": batch,
+        "form": form,
+        "seconds": second_opinion.asked(batch),
+        "may_edit": may_edit(user, batch),
+        "has_models": form.has_models,
+        "obstacle": second_opinion.obstacle(batch),
+    }
     return render(request, "labeling/second.html", context, status=422 if form.errors else 200)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -14,6 +14,7 @@ from webapp.accounts.models import User
 from webapp.accounts.permissions import visible
 from webapp.experiments.models import Run
 from webapp.jobs.models import Job
+from webapp.labeling.disagreement import second_key
 from webapp.labeling.models import LabelBatch, MadeDataset, Prediction, Verdict
 from webapp.registry.models import Model
 
@@ -24,6 +25,7 @@ ORDERS = {
     "file": ("File name", ("file", "index")),
     "detection": ("Least surely a face first", ("detection", "index")),
 }
+HAVING = {"unsure": "label", "sure": "label", "detection": "detection"}  # what an order needs
 PHOTOS = {
     "": "Any number of faces",
     "one": "One face in its photo",
@@ -63,7 +65,7 @@ class FaceFilter:
         return cls(
             label=query.get("label", ""),
             text=query.get("text", "").strip(),
-            order=order if order in ORDERS else "index",
+            order=order if order in ORDERS or second_key(order) is not None else "index",
             view=view if view in VIEWS else "grid",
             review=query.get("review", "") if query.get("review", "") in REVIEWS else "",
             photo=query.get("photo", "") if query.get("photo", "") in PHOTOS else "",
@@ -98,10 +100,12 @@ class FaceFilter:
                 rows = rows.filter(verdict=verdict)
         if self.text:
             rows = rows.filter(file__icontains=self.text)
-        ordered_by = ORDERS[self.order][1][0].removeprefix("-")
-        if ordered_by in ("confidence", "detection"):
-            rows = rows.filter(**{f"{ordered_by}__isnull": False})
-        return rows.order_by(*ORDERS[self.order][1])
+        second = second_key(self.order)
+        if second is not None and self.label != "error":
+            return rows.filter(opinions__second=second).order_by("-opinions__disagreement", "index")
+        if self.order in HAVING and self.label != "error":  # they have neither
+            rows = rows.filter(**{f"{HAVING[self.order]}__isnull": False})
+        return rows.order_by(*ORDERS.get(self.order, ORDERS["index"])[1])
 
 
 @dataclass(frozen=True)
@@ -113,11 +117,31 @@ class ClassCount:
 
 
 def batches(user: User) -> QuerySet[LabelBatch]:
-    """Batches that somebody may see, newest first, with how many faces they hold."""
-    rows = visible(LabelBatch.objects.all(), user).select_related("model", "job", "owner")
-    return rows.annotate(
-        faces=Count("predictions"), errors=Count("predictions", filter=~Q(predictions__error=""))
+    """Batches that somebody may see, newest first."""
+    rows = visible(LabelBatch.objects.all(), user)
+    return rows.select_related("model", "job", "owner").order_by("-created_at")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a batch holds, and how much of it was reviewed."""
+
+    faces: int = 0
+    errors: int = 0  # rows that say why there is no face
+    reviewed: int = 0
+
+
+def sizes(batches: Iterable[LabelBatch]) -> dict[int, Size]:
+    """By the batch's key, in one query."""
+    is_face = Q(label__isnull=False)
+    is_undecided = Q(verdict__in=(Verdict.NOTHING, Verdict.CONFLICT))
+    rows = Prediction.objects.filter(batch__in=[batch.pk for batch in batches]).order_by()
+    counted = rows.values_list("batch").annotate(
+        faces=Count("pk", filter=is_face),
+        errors=Count("pk", filter=~is_face),
+        reviewed=Count("pk", filter=is_face & ~is_undecided),
     )
+    return {batch: Size(*figures) for batch, *figures in counted}
 
 
 def counts(batch: LabelBatch) -> tuple[list[ClassCount], int]:

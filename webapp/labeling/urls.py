@@ -28,6 +28,7 @@ urlpatterns = [
     path("<int:pk>/photos/<int:picture>/pixels", photo_views.pixels, name="photo_pixels"),
     path("<int:pk>/review/", review_views.page, name="review"),
     path("<int:pk>/review/next", review_views.next_faces, name="next_faces"),
+    path("<int:pk>/review/back", review_views.give_back, name="give_back"),
     path("<int:pk>/review/say", review_views.say, name="say"),
     path("<int:pk>/decide/", review_views.decide, name="decide"),
     path("<int:pk>/agreement/", agreement_views.page, name="agreement"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
@@ -12,7 +14,8 @@ from webapp import packs
 from webapp.accounts.permissions import get_editable, get_visible, may_create, may_edit, may_label, require
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
-from webapp.labeling import review, review_views, selectors, services
+from webapp.labeling import orders, review, review_views, second_opinion, selectors, services
+from webapp.labeling.ending import ending
 from webapp.labeling.forms import BatchForm, DatasetForm, EditForm, chosen_model
 from webapp.labeling.models import LabelBatch
 from webapp.labeling.showing import shown
@@ -23,10 +26,10 @@ FACES_A_PAGE = 60
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
     """Every batch that the visitor may see."""
-    page = Paginator(selectors.batches(user_of(request)).order_by("-created_at"), 30).get_page(
-        request.GET.get("page")
-    )
-    return render(request, "labeling/index.html", {"page": page})
+    page = Paginator(selectors.batches(user_of(request)), 30).get_page(request.GET.get("page"))
+    sizes = selectors.sizes(page)
+    rows = [(row, sizes.get(row.pk, selectors.Size())) for row in page]
+    return render(request, "labeling/index.html", {"page": page, "rows": rows})
 
 
 @require_http_methods(["GET", "POST"])
@@ -67,22 +70,21 @@ def batch(request: HttpRequest, pk: int) -> HttpResponse:
         "settings": review_views.page_settings(request, row) if may_review else None,
         "keys": review_views.keys(row),
         "commands": review_views.COMMANDS,
-        "may_edit": may_edit(request.user, row),
-        "notices": selectors.notices(row),
         "edit_form": EditForm(instance=row),
         "datasets": selectors.made_datasets(user_of(request), row),
         "dataset_form": DatasetForm(user=user_of(request), batch=row, auto_id="made_%s"),
         "may_create": may_create(request.user),
     }
-    return render(request, "labeling/batch.html", context | _summary(row) | _faces(request, row, filters))
+    summary = _summary(row)
+    context |= _head(request, row, summary) | summary | _faces(request, row, filters)
+    return render(request, "labeling/batch.html", context)
 
 
 @require_GET
 def head(request: HttpRequest, pk: int) -> HttpResponse:
     """State and buttons alone, for htmx."""
     row = _batch(request, pk)
-    context = {"batch": row, "may_edit": may_edit(request.user, row), "notices": selectors.notices(row)}
-    return render(request, "labeling/_head.html", context)
+    return render(request, "labeling/_head.html", {"batch": row} | _head(request, row, _summary(row)))
 
 
 @require_GET
@@ -94,10 +96,13 @@ def faces(request: HttpRequest, pk: int) -> HttpResponse:
         "batch": row,
         "filters": filters,
         "may_review": may_label(request.user, row),
+        "may_create": may_create(request.user),
         "standing": review.standing(row),
         "is_part": True,
     }
-    return render(request, "labeling/_faces.html", context | _summary(row) | _faces(request, row, filters))
+    summary = _summary(row)
+    context |= _head(request, row, summary) | summary | _faces(request, row, filters)
+    return render(request, "labeling/_faces.html", context)
 
 
 @require_GET
@@ -146,7 +151,19 @@ def _batch(request: HttpRequest, pk: int) -> LabelBatch:
     return get_visible(LabelBatch.objects.select_related("model", "job", "owner"), request.user, pk=pk)
 
 
-def _summary(row: LabelBatch) -> dict[str, object]:
+def _head(request: HttpRequest, row: LabelBatch, summary: dict[str, Any]) -> dict[str, object]:
+    """How the labelling goes or ended. Where going on would meet the same, it is not offered."""
+    how = ending(row, labelled=summary["labelled"], errors=summary["errors"])
+    may = may_edit(request.user, row)
+    return {
+        "ending": how,
+        "may_edit": may,
+        "may_steer": may and (how is None or how.may_be_resumed),
+        "notices": selectors.notices(row),
+    }
+
+
+def _summary(row: LabelBatch) -> dict[str, Any]:
     listed, errors = selectors.counts(row)
     total = sum(c.count for c in listed)
     chart = [{"name": c.name, "count": c.count} for c in listed]
@@ -155,7 +172,7 @@ def _summary(row: LabelBatch) -> dict[str, object]:
         "errors": errors,
         "labelled": total,
         "chart": chart,
-        "orders": selectors.ORDERS,
+        "orders": orders.of_grid(row),
         "reviews": selectors.REVIEWS,
         "photos": selectors.PHOTOS if row.options.get("faces") == "find" else {},
     }
@@ -165,9 +182,12 @@ def _faces(request: HttpRequest, row: LabelBatch, filters: selectors.FaceFilter)
     rows = filters.apply(row).select_related("reviewed_by")
     page = Paginator(rows, FACES_A_PAGE).get_page(request.GET.get("page"))
     classes: list[str] = row.model.classes
+    second = orders.second_of(row, filters.order)
+    said_by_it = {} if second is None else second_opinion.says(second, page)
     return {
         "page": page,
-        "shown": [shown(p, classes) for p in page],
+        "shown": [shown(p, classes, second=said_by_it.get(p.pk, "")) for p in page],
+        "second": second,
         "classes": classes,
         "views": (("grid", "layout-grid"), ("table", "table")),
         "placeholders": range(12),
