@@ -64,7 +64,7 @@ def open_pictures(source: str | Path, remembered: Path | None = None, called: st
     elif not path.is_file():
         raise JobError(f"{path} is not there: give an image, a folder of images or a zip.")
     elif zipfile.is_zipfile(path) or begins_as_zip(path):
-        pictures = ZippedPictures(path)
+        pictures = ZippedPictures(path, called)
     else:
         pictures = FilePictures(path.parent, [path.name])
         if called:
@@ -153,8 +153,10 @@ class ZippedPictures:
     Of a damaged or incomplete zip, what can be read from its beginning, and a row that says so.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._archive = open_archive(path, max_files=MAX_PICTURES, max_total_bytes=MAX_TOTAL_BYTES)
+    def __init__(self, path: Path, called: str = "") -> None:
+        self._archive = open_archive(
+            path, max_files=MAX_PICTURES, max_total_bytes=MAX_TOTAL_BYTES, called=called
+        )
         refused = [(r.name, r.reason) for r in self._archive.refusals if r.verdict == "refused"]
         listed: list[tuple[str, Entry | str]] = [(e.name, e) for e in self._archive.entries]
         listed = sorted([*listed, *refused], key=itemgetter(0))

@@ -63,27 +63,31 @@ class Archive(Protocol):
         ...
 
 
-def open_archive(path: Path, *, max_files: int, max_total_bytes: int) -> Archive:
-    """List a source. Raises JobError where it is no archive, or breaks a cap as a whole."""
+def open_archive(path: Path, *, max_files: int, max_total_bytes: int, called: str = "") -> Archive:
+    """List a source. Raises JobError where it is no archive, or breaks a cap as a whole.
+
+    `called`: what people call it, where its path says them nothing, as of uploads.
+    """
     archive: Archive
+    name = called or path.name
     if path.is_dir():
-        archive = _Folder(path, max_files)
+        archive = _Folder(path, max_files, name)
     elif zipfile.is_zipfile(path):
-        archive = Zip(path, max_files)
+        archive = Zip(path, max_files, name)
     elif tarfile.is_tarfile(path):
-        archive = Tar(path, max_files, max_total_bytes)
+        archive = Tar(path, max_files, max_total_bytes, name)
     elif begins_as_zip(path):
-        archive = TornZip(path, max_files)
+        archive = TornZip(path, max_files, name)
     else:
         raise JobError(
-            f"{path.name} is neither a zip, a tar nor a folder, or it is damaged or incomplete. "
+            f"{name} is neither a zip, a tar nor a folder, or it is damaged or incomplete. "
             "Upload it again, or unpack it and give the folder.",
             resumable=False,
         )
     total = sum(entry.size for entry in archive.entries)
     if total > max_total_bytes:
         raise JobError(
-            f"{path.name} unpacks to {total:,} bytes; at most {max_total_bytes:,} are allowed.",
+            f"{name} unpacks to {total:,} bytes; at most {max_total_bytes:,} are allowed.",
             resumable=False,
         )
     return archive
@@ -123,14 +127,14 @@ class LoneFile:
 
 
 class _Folder:
-    def __init__(self, path: Path, max_files: int) -> None:
+    def __init__(self, path: Path, max_files: int, called: str) -> None:
         self._root = path
         self.refusals: list[Refusal] = []
         found = Names(self.refusals)
         digest = sha256()
         self._paths: list[str] = []
         for full, relative in _walk(path):
-            cap_count(path, len(self._paths), max_files)
+            cap_count(called, len(self._paths), max_files)
             state = os.lstat(full)
             problem = None if stat.S_ISREG(state.st_mode) else "a link or a device, not a file"
             name = os.fsencode(relative).decode("utf-8", "replace")

@@ -115,8 +115,8 @@ def is_dense(size: int, packed: int) -> bool:
     return size > RATIO_FREE_BYTES and size > MAX_RATIO * max(packed, 1)
 
 
-def cap_count(path: Path, count: int, max_files: int) -> None:
+def cap_count(name: str, count: int, max_files: int) -> None:
     """Raises JobError beyond the cap."""
     if count > max_files:
-        text = f"{path.name} holds more than {max_files:,} files. Split it, or raise the limit."
+        text = f"{name} holds more than {max_files:,} files. Split it, or raise the limit."
         raise JobError(text, resumable=False)

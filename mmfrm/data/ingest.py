@@ -135,7 +135,7 @@ def open_source(source: Path, job: SourceJob) -> tuple[Archive, str | None]:
     if source.suffix.lower() in TABLES and source.is_file():
         archive = open_archive(source.parent, **caps)
         return archive, source.name
-    return open_archive(source, **caps), None
+    return open_archive(source, **caps, called=job.filename), None
 
 
 def _arrivals(plan: Plan, writer: PackWriter, job: ImportJob, control: Control) -> Iterator[Event]:

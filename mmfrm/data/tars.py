@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 class Tar:
     """A tar under any compression Python knows. Raises JobError for bombs and for too many files."""
 
-    def __init__(self, path: Path, max_files: int, max_total_bytes: int) -> None:
+    def __init__(self, path: Path, max_files: int, max_total_bytes: int, name: str) -> None:
         self.identity = file_identity(path)
         self._tar = tarfile.open(path)  # noqa: SIM115 - closed by close()
         self.refusals: list[Refusal] = []
         found = Names(self.refusals)
         limit = min(max_total_bytes, max(2**30, MAX_RATIO * path.stat().st_size))
         for count, member in enumerate(self._members(found.refuse)):
-            cap_count(path, count, max_files)
+            cap_count(name, count, max_files)
             if member.offset_data + member.size > limit:
-                text = f"{path.name} unpacks to more than {limit:,} bytes, which looks like a bomb."
+                text = f"{name} unpacks to more than {limit:,} bytes, which looks like a bomb."
                 raise JobError(text, resumable=False)
             if not member.isdir():
                 found.add(_tar_name(member.name), member.size, member.offset_data, _tar_problem(member))

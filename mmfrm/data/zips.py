@@ -27,16 +27,16 @@ from mmfrm.failures import JobError
 class Zip:
     """A zip with a sound list of files. Raises JobError where it has none, or too many."""
 
-    def __init__(self, path: Path, max_files: int) -> None:
-        _cap_directory(path, max_files)
+    def __init__(self, path: Path, max_files: int, name: str) -> None:
+        _cap_directory(path, max_files, name)
         try:
             self._zip = zipfile.ZipFile(path)
         except READ_ERRORS as error:
-            text = f"{path.name} is a damaged or incomplete zip ({error}). Make or upload it again."
+            text = f"{name} is a damaged or incomplete zip ({error}). Make or upload it again."
             raise JobError(text, resumable=False) from error
         self.identity = file_identity(path)
         self._infos = self._zip.infolist()
-        cap_count(path, len(self._infos), max_files)
+        cap_count(name, len(self._infos), max_files)
         self.refusals: list[Refusal] = []
         found = Names(self.refusals)
         for at, info in enumerate(self._infos):
@@ -56,11 +56,11 @@ class Zip:
 class TornZip:
     """A zip whose list of files is missing: whatever can be read from its beginning."""
 
-    def __init__(self, path: Path, max_files: int) -> None:
+    def __init__(self, path: Path, max_files: int, name: str) -> None:
         self.identity = file_identity(path)
         self._path = path
         self._members = list(torn_zip.walk(path, max_files))
-        cap_count(path, len(self._members), max_files)
+        cap_count(name, len(self._members), max_files)
         self.refusals: list[Refusal] = []
         found = Names(self.refusals)
         found.refuse(
@@ -104,7 +104,7 @@ def begins_as_zip(path: Path) -> bool:
         return file.read(4) == b"PK\x03\x04"
 
 
-def _cap_directory(path: Path, max_files: int) -> None:
+def _cap_directory(path: Path, max_files: int, name: str) -> None:
     """Refuse a zip by the size of its list of files before that list is read into memory.
 
     An entry takes 46 bytes and its name. The size stands in the end record, at most 64 KiB from the end.
@@ -116,5 +116,5 @@ def _cap_directory(path: Path, max_files: int) -> None:
     if at >= 0 and len(tail) >= at + 16:
         count, size = struct.unpack_from("<HI", tail, at + 10)
         declared = size if size != 0xFFFFFFFF else 0  # zip64: the count is checked once it is read
-        cap_count(path, count if count != 0xFFFF else 0, max_files)
-        cap_count(path, declared // (46 + MAX_NAME_BYTES), max_files)
+        cap_count(name, count if count != 0xFFFF else 0, max_files)
+        cap_count(name, declared // (46 + MAX_NAME_BYTES), max_files)

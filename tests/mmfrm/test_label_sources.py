@@ -11,9 +11,10 @@ import pytest
 
 from mmfrm.control import Control
 from mmfrm.data.drawn import draw
+from mmfrm.data.ingest import open_source
 from mmfrm.failures import JobError
 from mmfrm.images import ImageError, decode
-from mmfrm.jobs import DrawJob
+from mmfrm.jobs import DrawJob, ImportJob
 from mmfrm.sources import open_pictures
 from tests.mmfrm.models import jpegs
 
@@ -142,3 +143,17 @@ def test_where_there_is_nothing_the_remedy_is_named(tmp_path: Path) -> None:
     (tmp_path / "torn.zip").write_bytes(b"PK\x05\x06" + bytes(18) + b"x")
     with pytest.raises(JobError):
         open_pictures(tmp_path / "torn.zip")
+
+
+def test_an_archive_that_is_refused_as_a_whole_is_called_as_people_call_it(tmp_path: Path) -> None:
+    path = tmp_path / "5f3a9c"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("happiness/one.png", b"x" * 100)
+    whole = path.read_bytes()
+    at = whole.index(b"PK\x01\x02")  # the list of files
+    path.write_bytes(whole[:at] + b"PK\x00\x00" + whole[at + 4 :])
+    with pytest.raises(JobError, match=r"^holiday\.zip is a damaged or incomplete zip"):
+        open_pictures(path, called="holiday.zip")
+    job = ImportJob(source=str(path), filename="holiday.zip", out=str(tmp_path / "out"))
+    with pytest.raises(JobError, match=r"^holiday\.zip is a damaged or incomplete zip"):
+        open_source(path, job)

@@ -236,6 +236,12 @@ def number(value: float | str | None, digits: int = 0) -> str:
 
 
 @register.filter
+def uncapitalised(text: str) -> str:
+    """With a small first letter, to go on with a sentence; names within keep theirs."""
+    return text[:1].lower() + text[1:]
+
+
+@register.filter
 def rate(value: float) -> str:
     """Units a second, with a decimal only where it tells something: 73.4, 812."""
     return number(value, 0 if value >= 100 else 1)
