@@ -5,28 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.db.models import QuerySet
 
 from webapp.accounts.models import User
 from webapp.accounts.permissions import visible
 from webapp.datasets.models import Dataset, DatasetVersion
-from webapp.labeling import selectors
 from webapp.labeling.making import SPLITS, proposed_mapping
 from webapp.labeling.models import LabelBatch
 from webapp.labeling.standing import MOST_LABELS
-from webapp.registry.models import Model
+from webapp.registry import weights
 from webapp.uploads.models import Upload
 
 SMALLEST, LARGEST = 20, 4000  # a face that is looked for, pixels a side
 COOLEST, HOTTEST = 0.05, 20.0  # temperatures
-
-
-def model_choices(user: User, models: QuerySet[Model]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What somebody may label with: these models, and runs that `chosen_model` would promote."""
-    listed = [(f"model:{m.pk}", m.name) for m in models]
-    runs = [(f"run:{r.pk}", f"{r.name} · {r.experiment.name}") for r in selectors.usable_runs(user)]
-    groups = [("Models", listed), ("Best checkpoints of runs", runs)]
-    return [(title, rows) for title, rows in groups if rows]
 
 
 class BatchForm(forms.Form):
@@ -76,7 +66,7 @@ class BatchForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
-        groups = model_choices(user, selectors.usable_models(user))
+        groups = weights.choices(weights.models(user), weights.runs(user))
         self.has_models = bool(groups)
         self.fields["model"].choices = groups  # type: ignore[attr-defined]
 
@@ -115,8 +105,8 @@ class SecondModelForm(forms.Form):
     def __init__(self, *args: Any, user: User, batch: LabelBatch, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         asked = batch.second_opinions.exclude(model=None).values("model")
-        others = selectors.usable_models(user).exclude(pk=batch.model_id).exclude(pk__in=asked)
-        groups = model_choices(user, others)
+        others = weights.models(user).exclude(pk=batch.model_id).exclude(pk__in=asked)
+        groups = weights.choices(others, weights.runs(user))
         self.has_models = bool(groups)
         self.fields["model"].choices = [("", "Choose a model"), *groups]  # type: ignore[attr-defined]
 
@@ -198,13 +188,3 @@ class AddForm(forms.Form):
             "with_confident": data["with_confident"],
             "threshold": 0.9 if data["threshold"] is None else data["threshold"],
         }
-
-
-def chosen_model(form: BatchForm | SecondModelForm, user: User) -> Model:
-    """The model of a valid form; a run's best checkpoint becomes a model by being used."""
-    from webapp.registry.services import promote
-
-    kind, _, pk = form.cleaned_data["model"].partition(":")
-    if kind == "model":
-        return selectors.usable_models(user).get(pk=pk)
-    return promote(user, selectors.usable_runs(user).get(pk=pk))

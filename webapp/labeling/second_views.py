@@ -11,8 +11,9 @@ from webapp.accounts.permissions import get_visible, may_edit, may_label, requir
 from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
 from webapp.labeling import second_opinion
-from webapp.labeling.forms import SecondModelForm, chosen_model
+from webapp.labeling.forms import SecondModelForm
 from webapp.labeling.models import LabelBatch
+from webapp.registry import weights
 
 
 @require_http_methods(["GET", "POST"])
@@ -24,7 +25,7 @@ def page(request: HttpRequest, pk: int) -> HttpResponse:
     form = SecondModelForm(request.POST or None, user=user, batch=batch)
     if form.is_valid():
         try:
-            second = second_opinion.ask(user, batch, chosen_model(form, user))
+            second = second_opinion.ask(user, batch, weights.model_of(user, form.cleaned_data["model"]))
             messages.success(request, f"{second.model_name} labels the same faces now.")
         except RefusedError as error:
             messages.error(request, str(error))

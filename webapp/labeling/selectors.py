@@ -13,10 +13,8 @@ from webapp import packs
 from webapp.accounts.models import User
 from webapp.accounts.permissions import visible
 from webapp.experiments.models import Run
-from webapp.jobs.models import Job
 from webapp.labeling.disagreement import second_key
 from webapp.labeling.models import LabelBatch, MadeDataset, Prediction, Verdict
-from webapp.registry.models import Model
 
 ORDERS = {
     "index": ("In order", ("index",)),
@@ -168,17 +166,6 @@ def neighbours(batch: LabelBatch, picture: int, filters: FaceFilter) -> tuple[in
         )
     )
     return ends["before"], ends["after"]
-
-
-def usable_models(user: User) -> QuerySet[Model]:
-    """Models that somebody may label with."""
-    return visible(Model.objects.all(), user).order_by("-created_at")
-
-
-def usable_runs(user: User) -> QuerySet[Run]:
-    """Finished runs whose best checkpoint is not a model yet; choosing one promotes it."""
-    finished = Run.objects.filter(job__state=Job.State.FINISHED, model=None)
-    return visible(finished, user).select_related("experiment").order_by("-created_at")
 
 
 def made_datasets(user: User, batch: LabelBatch) -> QuerySet[MadeDataset]:

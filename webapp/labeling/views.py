@@ -16,9 +16,10 @@ from webapp.accounts.request import user_of
 from webapp.errors import RefusedError
 from webapp.labeling import orders, review, review_views, second_opinion, selectors, services
 from webapp.labeling.ending import ending
-from webapp.labeling.forms import BatchForm, DatasetForm, EditForm, chosen_model
+from webapp.labeling.forms import BatchForm, DatasetForm, EditForm
 from webapp.labeling.models import LabelBatch
 from webapp.labeling.showing import shown
+from webapp.registry import weights
 
 FACES_A_PAGE = 60
 
@@ -43,7 +44,7 @@ def new(request: HttpRequest) -> HttpResponse:
         batch = services.start_batch(
             user,
             name=data["name"],
-            model=chosen_model(form, user),
+            model=weights.model_of(user, form.cleaned_data["model"]),
             upload=data["upload"],
             flip_average=data["flip_average"],
             faces=data["faces"],

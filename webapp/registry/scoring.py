@@ -13,29 +13,23 @@ from mmfrm.classes import mapping_indices
 from mmfrm.events import Event, Finished, Predicted
 from mmfrm.jobs import PredictJob
 from webapp.accounts.models import User
-from webapp.accounts.permissions import visible
 from webapp.datasets.models import Dataset, DatasetVersion, Sample
 from webapp.errors import RefusedError
-from webapp.experiments.models import Run
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
-from webapp.registry import doubt, services
-from webapp.registry.models import AS_FILTERED, Model, Score, Scoring
+from webapp.registry import doubt, weights
+from webapp.registry.models import AS_FILTERED, Score, Scoring
 
 KIND = "score"
 LEAST = 1e-6  # probabilities are told with six digits: a loss is never more than that allows
 
 
-def choices(user: User, version: DatasetVersion) -> list[tuple[str, str]]:
-    """Models that may be asked, and finished runs on this version, which become models by being asked."""
+def choices(user: User, version: DatasetVersion) -> weights.Groups:
+    """Models that may be asked, and finished runs on this version."""
     asked = version.scorings.exclude(job__state__in=Job.RESTING).values("model")
-    models = visible(Model.objects.exclude(pk__in=asked), user).order_by("-created_at")
-    finished = Run.objects.filter(version=version, job__state=Job.State.FINISHED, model=None)
-    runs = visible(finished, user).select_related("experiment").order_by("-created_at")
-    return [
-        *((f"model:{m.pk}", m.name) for m in models),
-        *((f"run:{r.pk}", f"{r.name} · {r.experiment.name} (a run)") for r in runs),
-    ]
+    return weights.choices(
+        weights.models(user).exclude(pk__in=asked), weights.runs(user).filter(version=version)
+    )
 
 
 def start(user: User, version: DatasetVersion, choice: str) -> Scoring:
@@ -45,13 +39,9 @@ def start(user: User, version: DatasetVersion, choice: str) -> Scoring:
     """
     if version.ready_at is None:
         raise RefusedError("This version is still being made.")
-    if choice not in dict(choices(user, version)):
+    if choice not in {value for _, rows in choices(user, version) for value, _ in rows}:
         raise RefusedError("Choose a model.")
-    kind, _, key = choice.partition(":")
-    if kind == "run":
-        model = services.promote(user, Run.objects.select_related("job").get(pk=int(key)))
-    else:
-        model = Model.objects.get(pk=int(key))
+    model = weights.model_of(user, choice)
     with transaction.atomic():
         Dataset.objects.select_for_update().get(pk=version.dataset_id)
         earlier = Scoring.objects.filter(version=version, model=model).select_related("job").first()

@@ -24,7 +24,7 @@ from webapp.jobs.models import Job
 from webapp.labeling import exports, selectors, services
 from webapp.labeling.forms import COOLEST, HOTTEST, LARGEST, SMALLEST
 from webapp.labeling.models import LabelBatch
-from webapp.registry import starter
+from webapp.registry import starter, weights
 from webapp.registry.models import Model
 from webapp.uploads import services as uploads
 from webapp.uploads.models import Upload
@@ -80,7 +80,7 @@ class Command(BaseCommand):
         return user
 
     def _model(self, user: User, wanted: str | None) -> Model:
-        models = list(selectors.usable_models(user))
+        models = list(weights.models(user))
         if not models and starter.offered():
             models = [starter.adopt(user)]
         found = [m for m in models if wanted in (None, m.name, str(m.pk))]
