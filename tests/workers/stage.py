@@ -19,7 +19,7 @@ from tests.workers.follower import Follower
 MOVING = ("starting", "running", "pausing", "stopping")  # a worker has it
 RESTING = ("paused", "stopped", "finished", "failed")
 STATES = ("queued", *MOVING, *RESTING)
-PATIENCE = 150.0  # seconds; on a machine that does nothing else all of it takes less than 15
+PATIENCE = 150.0  # seconds; the truth takes less than 15, loading torch in five processes takes longer
 SETTINGS = {
     "JOB_HEARTBEAT_SECONDS": "0.5",
     "JOB_LOST_SECONDS": "8",

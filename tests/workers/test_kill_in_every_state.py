@@ -121,10 +121,17 @@ def await_the_truth(
     stage: Stage, scene: dict[str, int], victim: str, expected: dict[str, tuple[str, ...]]
 ) -> None:
     began = time.monotonic()
+    wait_until(
+        lambda: all(stage.tells_the_truth(job, STATES) for job in scene.values()), PATIENCE, "the truth"
+    )
+    told = time.monotonic() - began
     for state, job in scene.items():
         what = f"the page of the {state} job says {expected[state]} after the {victim} was killed"
         wait_until(partial(stage.tells_the_truth, job, expected[state]), PATIENCE, what)
-    print(f"{victim}: all pages told the truth {time.monotonic() - began:.1f} s after it was back")
+    done = time.monotonic() - began
+    print(
+        f"{victim} is back: all pages true {told:.1f} s later, all jobs as they were wished {done:.1f} s later"
+    )
 
 
 def check_what_became_of_it(stage: Stage, scene: dict[str, int], before: dict[str, Row], victim: str) -> None:
