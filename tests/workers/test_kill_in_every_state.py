@@ -129,9 +129,7 @@ def await_the_truth(
         what = f"the page of the {state} job says {expected[state]} after the {victim} was killed"
         wait_until(partial(stage.tells_the_truth, job, expected[state]), PATIENCE, what)
     done = time.monotonic() - began
-    print(
-        f"{victim} is back: all pages true {told:.1f} s later, all jobs as they were wished {done:.1f} s later"
-    )
+    print(f"{victim} is back: pages true {told:.1f} s later, jobs as wished {done:.1f} s later")
 
 
 def check_what_became_of_it(stage: Stage, scene: dict[str, int], before: dict[str, Row], victim: str) -> None:
