@@ -129,13 +129,12 @@ def open_source(source: Path, job: SourceJob) -> tuple[Archive, str | None]:
 
     A CSV that was uploaded stands alone: what lies beside it belongs to others.
     """
-    caps = {"max_files": job.max_files, "max_total_bytes": job.max_total_bytes}
+    listed = partial(open_archive, max_files=job.max_files, max_total_bytes=job.max_total_bytes)
     if job.filename.lower().endswith(TABLES) and source.is_file():
         return LoneFile(source, job.filename), None
     if source.suffix.lower() in TABLES and source.is_file():
-        archive = open_archive(source.parent, **caps)
-        return archive, source.name
-    return open_archive(source, **caps, called=job.filename), None
+        return listed(source.parent), source.name
+    return listed(source, called=job.filename), None
 
 
 def _arrivals(plan: Plan, writer: PackWriter, job: ImportJob, control: Control) -> Iterator[Event]:
