@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,18 +12,19 @@ import torch
 
 from mmfrm.checkpoint import load_model, save_model
 from mmfrm.classes import EXPRESSIONS
-from mmfrm.config import NetworkConfig, RuntimeConfig, TrainConfig
+from mmfrm.config import NetworkConfig, RuntimeConfig, TrainConfig, replace
 from mmfrm.control import Control
-from mmfrm.ddp import Group
+from mmfrm.data.native import write_whole
 from mmfrm.engines.base import EngineError
 from mmfrm.engines.choice import BATCH_SIZE, PROGRAMS, available, make_engine, measure, noise
 from mmfrm.engines.int8 import quantise
 from mmfrm.engines.model_files import ModelFiles
 from mmfrm.events import Event, Finished, Notice, Progress, Started, Stopped
+from mmfrm.images import SIDE
 from mmfrm.jobs import BenchJob
-from mmfrm.learner import Learner
 from mmfrm.machine import allowed_threads, cpu_name
 from mmfrm.nn import FaceNetwork
+from mmfrm.rehearsal import Rehearsal
 from mmfrm.runtime import has_fast_bf16, prepare
 from mmfrm.versions import versions
 
@@ -118,24 +118,11 @@ def training_speed(model: Path, precision: str, batch_size: int, seconds: float)
     """Images a second that a run of this model's kind would learn from, without reading data."""
     loaded = load_model(model)
     runtime = prepare(RuntimeConfig(precision=precision))
-    learner = Learner(
-        loaded.network,
-        TrainConfig(network=loaded.config),
-        runtime=runtime,
-        processes=Group(),
-        class_counts=torch.ones(len(loaded.classes)),
-        steps_per_epoch=1000,
-    )
-    images = torch.from_numpy(noise(batch_size)).permute(0, 3, 1, 2).contiguous()
-    targets = torch.arange(batch_size) % len(loaded.classes)
-    learner.step(images, targets)
-    runtime.synchronize()
-    start, steps = time.perf_counter(), 0
-    while steps < 2 or time.perf_counter() - start < seconds:
-        learner.step(images, targets)
-        runtime.synchronize()
-        steps += 1
-    return steps * batch_size / (time.perf_counter() - start)
+    config = replace(TrainConfig(network=loaded.config), {"optim.batch_size": batch_size})
+    rehearsal = Rehearsal(loaded.network, config, classes=len(loaded.classes), runtime=runtime)
+    for _ in rehearsal.warm(SIDE, seconds):
+        pass
+    return 1 / rehearsal.seconds
 
 
 def _untrained(folder: Path) -> Path:
@@ -154,6 +141,4 @@ def _write(path: Path, figures: list[Figure], threads: int) -> None:
         "versions": versions(),
         "figures": [asdict(f) for f in figures],
     }
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2) + "\n")
-    part.replace(path)
+    write_whole(path, json.dumps(content, indent=2) + "\n")

@@ -16,6 +16,7 @@ from mmfrm.config import TrainConfig
 from mmfrm.schema import Checked, ConfigError, from_dict, required, setting
 from mmfrm.steering import read_orders
 
+NO_GROUPS = "-"  # said instead of a column that groups faces
 FORMAT = 1  # of job.json; raised when an older program could not read it
 
 

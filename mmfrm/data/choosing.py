@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from mmfrm.classes import LEFT_OUT, renamed
-from mmfrm.data.csv_groups import NO_GROUPS
 from mmfrm.data.layout import Item, LeftOutError, Loaded, Plan
 from mmfrm.data.native import Refusal
 from mmfrm.failures import JobError
-from mmfrm.jobs import SourceJob
+from mmfrm.jobs import NO_GROUPS, SourceJob
 from mmfrm.labels import DROPPED, label_votes
 
 _REASON = "its class is left out: "

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from mmfrm.data.layout import Column, Groups
 from mmfrm.failures import JobError
+from mmfrm.jobs import NO_GROUPS
 
 GROUP_NAMES = ("group", "subject", "subject id", "person", "person id", "identity", "participant", "actor")
-NO_GROUPS = "-"  # said instead of a column
 MOST_VALUES = 10_000  # a column is not counted further
 
 

@@ -9,6 +9,7 @@ from django import forms
 from django.utils.html import format_html
 
 from mmfrm.classes import MOST_CLASSES, class_name, renamed
+from mmfrm.jobs import NO_GROUPS
 from webapp.datasets.forms import DefaultedField, ReadingForm
 from webapp.datasets.models import DatasetImport
 from webapp.datasets.report import LAYOUT_NAMES, SPLIT_NAMES
@@ -16,7 +17,6 @@ from webapp.jobs.models import Job
 
 MOST_LISTED = 200  # classes; a table that has more of them names no expressions
 LONGEST_NAME = 60  # as an edit of a face keeps it
-NO_GROUPS = "-"  # as `mmfrm import --group-by` takes it
 NOBODY = "Nobody: faces are not kept together"
 COLUMN = "column "  # before the name of one, so that none is taken for another choice
 NOTHING_CHOSEN: dict[str, Any] = {"mapping": {}, "group_by": "", "splits": "as_found"}

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmfrm.jobs import NO_GROUPS
 from webapp.datasets.models import DatasetVersion, Refusal
 
 SPLITS = ("train", "val", "test")
-NOTABLE_GROUP = 0.1  # the share that a carved split is to have
+CARVED_SHARE = 0.1  # the share that a carved split is to have
 LAYOUT_NAMES = {
     "ferplus": "FERPlus",
     "raf_db": "RAF-DB",
@@ -76,7 +77,7 @@ def observations(version: DatasetVersion, table: ClassTable) -> list[str]:
     if not version.classes:
         return ["No image has a label: it can be labelled and looked at, not trained on."]
     said += _missing_splits(table)
-    if (share := largest_group(version)) > NOTABLE_GROUP:
+    if (share := largest_group(version)) > CARVED_SHARE:
         count = version.report["groups"]["count"]
         by = f" by {version.report['grouped_by']}" if "grouped_by" in version.report else ""
         said.append(
@@ -157,7 +158,7 @@ def chosen_words(made: Mapping[str, Any], left_out: Mapping[str, int] | None = N
             images = "" if count is None else f" ({count:,} image{'s' * (count != 1)})"
             said.append(f"{name} left out{images}")
     if by := made.get("group_by"):
-        said.append("nobody kept together" if by == "-" else f"faces kept together by {by}")
+        said.append("nobody kept together" if by == NO_GROUPS else f"faces kept together by {by}")
     if made.get("splits") == "none":
         said.append("splits forgotten")
     return said

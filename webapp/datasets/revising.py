@@ -14,12 +14,12 @@ from mmfrm.jobs import ReviseJob
 from webapp.accounts.models import User
 from webapp.datasets import report, services
 from webapp.datasets.models import Dataset, DatasetImport, DatasetVersion, Edit
+from webapp.datasets.report import CARVED_SHARE
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 
 MOST_AT_ONCE = 50_000  # faces that one act may change; keeps the row small
-CARVED_SHARE = 0.1
 REMEDIES = {
     "leaks": ("leave_out_leaks", True, "Left out leaking training images"),
     "near_constant": ("leave_out_near_constant", True, "Left out near-constant images"),

@@ -31,12 +31,12 @@ def size_of(config: TrainConfig) -> str:
     return " ".join(str(part) for part in (*parts, config.runtime.precision))
 
 
-def on_hosts(hosts: Sequence[str], path: str = "job__worker") -> Q:
+def on_hosts(hosts: Sequence[str]) -> Q:
     """Of jobs done on one of these machines; on any, where none is named.
 
     Workers' names end in "@host"; what comes before changes with every start of the worker.
     """
-    return reduce(or_, (Q(**{f"{path}__endswith": f"@{host}"}) for host in hosts), Q())
+    return reduce(or_, (Q(job__worker__endswith=f"@{host}") for host in hosts), Q())
 
 
 def measured(size: str, hosts: Sequence[str]) -> Estimate | None:
