@@ -85,7 +85,7 @@ def batch(request: HttpRequest, pk: int) -> HttpResponse:
 def head(request: HttpRequest, pk: int) -> HttpResponse:
     """State and buttons alone, for htmx."""
     row = _batch(request, pk)
-    return render(request, "labeling/_head.html", {"batch": row} | _head(request, row, _summary(row)))
+    return render(request, "labeling/_head.html", {"batch": row} | _head(request, row, _counted(row)))
 
 
 @require_GET
@@ -152,9 +152,9 @@ def _batch(request: HttpRequest, pk: int) -> LabelBatch:
     return get_visible(LabelBatch.objects.select_related("model", "job", "owner"), request.user, pk=pk)
 
 
-def _head(request: HttpRequest, row: LabelBatch, summary: dict[str, Any]) -> dict[str, object]:
+def _head(request: HttpRequest, row: LabelBatch, counted: dict[str, Any]) -> dict[str, object]:
     """How the labelling goes or ended. Where going on would meet the same, it is not offered."""
-    how = ending(row, labelled=summary["labelled"], errors=summary["errors"])
+    how = ending(row, labelled=counted["labelled"], errors=counted["errors"])
     may = may_edit(request.user, row)
     return {
         "ending": how,
@@ -164,15 +164,15 @@ def _head(request: HttpRequest, row: LabelBatch, summary: dict[str, Any]) -> dic
     }
 
 
-def _summary(row: LabelBatch) -> dict[str, Any]:
+def _counted(row: LabelBatch) -> dict[str, Any]:
     listed, errors = selectors.counts(row)
-    total = sum(c.count for c in listed)
-    chart = [{"name": c.name, "count": c.count} for c in listed]
-    return {
-        "counts": listed,
-        "errors": errors,
-        "labelled": total,
-        "chart": chart,
+    return {"counts": listed, "errors": errors, "labelled": sum(c.count for c in listed)}
+
+
+def _summary(row: LabelBatch) -> dict[str, Any]:
+    counted = _counted(row)
+    return counted | {
+        "chart": [{"name": c.name, "count": c.count} for c in counted["counts"]],
         "orders": orders.of_grid(row),
         "reviews": selectors.REVIEWS,
         "photos": selectors.PHOTOS if row.options.get("faces") == "find" else {},
