@@ -10,7 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -64,6 +64,14 @@ def _person(name: str, role: str) -> User:
     from webapp.accounts.models import User
 
     return User.objects.create_user(username=name, password="a long pass phrase", role=role)
+
+
+@pytest.fixture
+def data_folder(settings: Any, tmp_path: Path, db: None) -> None:
+    """An empty place for the product's files, and no reserve on a disk that may be full."""
+    settings.DATA_DIR = tmp_path / "data"
+    settings.DATA_DIR.mkdir()
+    settings.DISK_RESERVE_BYTES = 0
 
 
 @pytest.fixture

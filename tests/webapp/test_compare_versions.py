@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -23,11 +22,7 @@ from webapp.datasets.models import DatasetVersion
 Clients = Callable[[User], Client]
 
 
-@pytest.fixture(autouse=True)
-def data_folder(settings: Any, tmp_path: Path, db: None) -> None:
-    settings.DATA_DIR = tmp_path / "data"
-    settings.DATA_DIR.mkdir()
-    settings.DISK_RESERVE_BYTES = 0
+pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 @pytest.fixture

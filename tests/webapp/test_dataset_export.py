@@ -28,11 +28,7 @@ from webapp.datasets.models import DatasetVersion
 Clients = Callable[[User], Client]
 
 
-@pytest.fixture(autouse=True)
-def data_folder(settings: Any, tmp_path: Path, db: None) -> None:
-    settings.DATA_DIR = tmp_path / "data"
-    settings.DATA_DIR.mkdir()
-    settings.DISK_RESERVE_BYTES = 0
+pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 def class_folders() -> dict[str, bytes]:

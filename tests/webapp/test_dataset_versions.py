@@ -26,11 +26,7 @@ Clients = Callable[[User], Client]
 HTMX = {"HX-Request": "true"}
 
 
-@pytest.fixture(autouse=True)
-def data_folder(settings: Any, tmp_path: Path, db: None) -> None:
-    settings.DATA_DIR = tmp_path / "data"
-    settings.DATA_DIR.mkdir()
-    settings.DISK_RESERVE_BYTES = 0
+pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 @pytest.fixture

@@ -30,11 +30,7 @@ Clients = Callable[[User], Client]
 FINDING = {"layout": "auto", "faces": "find", "min_face": "50", "several": "leave_out"}
 
 
-@pytest.fixture(autouse=True)
-def data_folder(settings: Any, tmp_path: Path, db: None) -> None:
-    settings.DATA_DIR = tmp_path / "data"
-    settings.DATA_DIR.mkdir()
-    settings.DISK_RESERVE_BYTES = 0
+pytestmark = pytest.mark.usefixtures("data_folder")
 
 
 @pytest.fixture
