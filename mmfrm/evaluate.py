@@ -22,6 +22,7 @@ from mmfrm.control import Control
 from mmfrm.data import Faces, FaceSplit, open_faces
 from mmfrm.data.native import write_whole
 from mmfrm.ddp import Group
+from mmfrm.engines.frozen import quicken
 from mmfrm.events import Evaluated, Event, Finished, Progress, Started, Stopped
 from mmfrm.failures import JobError
 from mmfrm.jobs import EvaluateJob
@@ -138,6 +139,7 @@ def evaluate(folder: Path, job: EvaluateJob, control: Control) -> Iterator[Event
     faces = yield from meanwhile(partial(open_faces, job.data, data))
     views = _views(job, faces, model.classes)
     runtime.place(model.network)
+    quicken(model.network, runtime)
     yield Started(facts=_facts(job, faces, views, runtime))
     statistics = SplitStatistics(model.classes, temperature_of(model.card))
     criterion = Criterion(LossConfig(), torch.ones(len(model.classes))).to(runtime.device)

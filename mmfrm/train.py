@@ -19,6 +19,7 @@ from mmfrm.control import Control
 from mmfrm.data import Faces, open_faces
 from mmfrm.data.sampling import order
 from mmfrm.ddp import Group, group
+from mmfrm.engines.frozen import quicken
 from mmfrm.epoch_figures import EpochFigures
 from mmfrm.evaluate import View, measure
 from mmfrm.events import (
@@ -274,6 +275,7 @@ class Training:
                 yield Notice(text=text)
             network = load_model(self._keeper.model).network
             self._runtime.place(network)
+            quicken(network, self._runtime)
             if not (yield from self._judge(network)):
                 yield Stopped(reason=self._control.reason)
                 return

@@ -87,7 +87,7 @@ class ModelFiles:
                 shutil.rmtree(part, ignore_errors=True)
                 raise
             self._forget_older()
-            return _appear(part, place / name)
+            return appear(part, place / name)
         raise JobError(f"{self.folder} may not be written, nor the cache. Set MMFRM_CACHE to a folder.")
 
     def found(self, name: str) -> Path | None:
@@ -139,7 +139,8 @@ class ModelFiles:
         part.replace(self.folder / "model.json")
 
 
-def _appear(part: Path, whole: Path) -> Path:
+def appear(part: Path, whole: Path) -> Path:
+    """Give a folder that was filled under another name its own; the first of several to do so wins."""
     part.chmod(0o755)  # mkdtemp's are private; a model folder may be shared by a lab
     try:
         part.replace(whole)

@@ -25,7 +25,7 @@ INT8_FOLDER = "openvino-int8"
 
 def precisions() -> list[str]:
     """What this machine computes by hardware, most precise first. Raises EngineError without OpenVINO."""
-    capable = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capable = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     reduced = [name for name, there in (("bf16", "BF16"), ("fp16", "FP16")) if there in capable]
     return ["fp32", *reduced[:1], *(["int8"] if "INT8" in capable else [])]
 
@@ -42,7 +42,7 @@ class OpenVINOEngine(Engine):
             compiled = _compiled(path, precision, threads, streams, batch_size)
         except RuntimeError as error:
             raise EngineError(
-                f"OpenVINO cannot run this model in {precision} here ({_first_line(error)})"
+                f"OpenVINO cannot run this model in {precision} here ({first_line(error)})"
             ) from error
         # One more than streams, so that the next batch waits where the last one is still being computed.
         self._requests = [compiled.create_infer_request() for _ in range(streams + 1)]
@@ -74,7 +74,7 @@ def _taken(busy: deque[tuple[Any, int]], free: deque[Any]) -> Logits:
     return logits
 
 
-def _core() -> openvino.Core:
+def core() -> openvino.Core:
     try:
         import openvino
     except ImportError as error:
@@ -86,22 +86,22 @@ def _compiled(
     path: Path, precision: str, threads: int, streams: int, batch_size: int
 ) -> openvino.CompiledModel:
     hints = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-    core = _core()
+    plugin = core()
     # An int8 model has floating-point parts beside the quantised ones.
     hint = hints.get(precision) or ("bf16" if "bf16" in precisions() else "f32")
-    model = core.read_model(path)
+    model = plugin.read_model(path)
     model.reshape([batch_size, SIDE, SIDE, 3])
     settings = {
         "INFERENCE_PRECISION_HINT": hint,
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": streams,
     }
-    return core.compile_model(model, "CPU", settings)
+    return plugin.compile_model(model, "CPU", settings)
 
 
 def _converted(files: ModelFiles, precision: str) -> Path:
     """Path of the model in OpenVINO's own format, converted now where it has not been."""
-    _core()  # refuse before the long way through torch
+    core()  # refuse before the long way through torch
     if precision == "int8":
         folder = files.found(INT8_FOLDER)
         if folder is None:
@@ -126,9 +126,9 @@ def convert(files: ModelFiles, path: Path) -> None:
             warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, which OpenVINO reads
             model = openvino.convert_model(module, input=[(shape, openvino.Type.u8)])
     except Exception as error:  # the converter raises what it likes; another engine will do
-        raise EngineError(f"OpenVINO cannot convert this model ({_first_line(error)})") from error
+        raise EngineError(f"OpenVINO cannot convert this model ({first_line(error)})") from error
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Self
 
 import torch
@@ -54,6 +55,8 @@ class FaceNetwork(nn.Module):
         )
         self.landmark_input: Normalise | None = None
         self.landmarks: MobileFaceNet | None = None
+        # What computes frozen landmark features instead, or answers None: see `mmfrm.engines.frozen`.
+        self.quick_landmarks: Callable[[Tensor], tuple[Tensor, ...] | None] | None = None
         if config.fusion != "none":
             self.landmark_input = Normalise(landmark_convention)
             # Neither head nor the released class's unused layers: DDP wants every parameter used.
@@ -88,6 +91,8 @@ class FaceNetwork(nn.Module):
         """(B, 64, 28, 28), (B, 128, 14, 14), (B, 512, 7, 7); three times None without landmarks."""
         if self.landmarks is None or self.landmark_input is None:
             return None, None, None
+        if self.quick_landmarks is not None and (quick := self.quick_landmarks(rgb)) is not None:
+            return quick
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.landmarks_are_frozen):
             return self.landmarks.features(self.landmark_input(rgb))
 

@@ -294,6 +294,8 @@ def test_what_a_first_run_of_its_size_costs_is_measured_at_a_click(
     """By a real worker, for the form as it is then."""
     page = signed_in
     page.goto(f"{furnished.url}/experiments/runs/new/?preset=quick-look")
+    faces = page.get_by_role("option", name=re.compile("^FERPlus")).get_attribute("value")
+    page.get_by_label("Data set").select_option(faces)  # other tests may have made more to choose from
     measure = page.get_by_role("button", name="Measure it here first")
     page.evaluate("() => document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     page.get_by_label("Fusion", exact=True).select_option("none")
