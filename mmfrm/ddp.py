@@ -135,13 +135,7 @@ class _NormOverProcesses(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:
-        mine, my_variance = torch.batch_norm_update_stats(x, None, None, 0.0)
-        my_count = x.new_full((1,), x.numel() // x.shape[1])
-        sums = _total(torch.cat([mine * my_count, my_count]))
-        count = sums[-1:]
-        mean = sums[:-1] / count
-        # Of squares of distances: E[x²] − E[x]² loses what matters where the mean is large.
-        variance = _total((my_variance + (mine - mean).square()) * my_count) / count
+        mean, variance, count = _of_all(*torch.batch_norm_update_stats(x, None, None, 0.0), x)
         y = torch.batch_norm(x, weight, bias, mean, variance, False, 0.0, eps, False)
         ctx.save_for_backward(x, weight, mean, variance, count)
         ctx.eps = eps
@@ -162,6 +156,21 @@ class _NormOverProcesses(torch.autograd.Function):
         c = -a * mean_dy - b * mean
         a, b, c = (v[:, None, None] for v in (a, b, c))
         return torch.addcmul(torch.addcmul(c, x, b), dy, a), d_weight, d_bias, None
+
+
+def _of_all(mean: Tensor, variance: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """This process's mean (C,) and biased variance (C,) of x (b, C, H, W) to those of all processes, and the
+    count of values a channel (1,). One message, since the processes wait for each other at every norm."""
+    count = x.new_full((1,), x.numel() // x.shape[1])
+    mine = torch.cat([mean, variance, count])
+    parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, mine)
+    every = torch.stack(parts)  # (processes, 2C + 1)
+    shares = every[:, -1:] / every[:, -1:].sum()
+    means, variances = every[:, :-1].chunk(2, dim=1)
+    whole = (shares * means).sum(0)
+    # Distances from the whole mean: E[x²] − E[x]² loses what matters where the mean is large.
+    return whole, (shares * (variances + (means - whole).square())).sum(0), every[:, -1].sum()[None]
 
 
 def _total(values: Tensor) -> Tensor:
