@@ -160,6 +160,15 @@ class OptimConfig(Checked):
         high=112,
         rare=True,
     )
+    first_share: float = setting(
+        0.0,
+        "Share of the first side",
+        "Of the epochs, those with images of the first side; the rest is shared by the larger ones. 0: all "
+        "stages are equally long. Faces that are small by nature lose nothing in a long first stage.",
+        low=0.0,
+        high=0.95,
+        rare=True,
+    )
     optimizer: str = setting("adamw", "Optimizer", "", choices=("adam", "adamw", "sgd"))
     learning_rate: float = setting(1e-3, "Learning rate", "After warm-up.", low=1e-7, high=10.0)
     weight_decay: float = setting(0.05, "Weight decay", "Not applied to norms and biases.", low=0.0, high=1.0)

@@ -10,7 +10,7 @@ from mmfrm.images import SIDE
 
 STEP = 16  # what the network divides a side by: other sides leave half a cell at an edge
 # Of a step at full side, what does not shrink with the image: the frozen landmark network sees whole ones.
-FIXED_COST = 0.2
+FIXED_COST = 0.12
 
 
 def image_side(config: OptimConfig, epoch: int) -> int:
@@ -19,7 +19,14 @@ def image_side(config: OptimConfig, epoch: int) -> int:
     An extension of a run does not shrink its images again: `config.epochs` is the run's first length.
     """
     stages = (SIDE - config.first_side) // STEP + 1
-    stages_after = (config.epochs - 1 - epoch) * stages // config.epochs
+    if stages == 1:
+        return SIDE
+    first = int(config.first_share * config.epochs)  # epochs of the first stage, where its length is given
+    if epoch < first:
+        return SIDE - STEP * (stages - 1)
+    if first:
+        stages -= 1
+    stages_after = (config.epochs - 1 - epoch) * stages // (config.epochs - first)
     return SIDE - STEP * max(0, stages_after)
 
 

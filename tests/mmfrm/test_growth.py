@@ -37,6 +37,22 @@ def test_images_grow_in_stages_and_end_whole(first: int, epochs: int, sides: lis
     assert cost(config, epochs) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(
+    ("first", "share", "epochs", "sides"),
+    [
+        (64, 0.5, 8, [64, 64, 64, 64, 80, 96, 112, 112]),
+        (64, 0.4, 4, [64, 80, 96, 112]),
+        (96, 0.9, 4, [96, 96, 96, 112]),
+        (64, 0.9, 1, [112]),  # nothing is left of the first stage: the last is never left out
+        (112, 0.5, 2, [112, 112]),
+    ],
+)
+def test_the_first_stage_may_be_longer(first: int, share: float, epochs: int, sides: list[int]) -> None:
+    config = OptimConfig(first_side=first, first_share=share, epochs=epochs)
+    assert [image_side(config, epoch) for epoch in range(epochs)] == sides
+    assert image_side(config, epochs + 5) == 112
+
+
 def test_a_smaller_image_costs_the_expression_network_less() -> None:
     torch.manual_seed(0)
     network = FaceNetwork(NetworkConfig(size="small", landmarks="scratch"), 7).eval()
