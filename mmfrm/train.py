@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import time
 from collections.abc import Generator, Iterator
 from functools import partial
@@ -21,7 +19,6 @@ from mmfrm.data.sampling import order
 from mmfrm.ddp import Group, group
 from mmfrm.engines.frozen import quicken
 from mmfrm.epoch_figures import EpochFigures
-from mmfrm.evaluate import View, measure
 from mmfrm.events import (
     Checkpointed,
     EpochEnd,
@@ -36,6 +33,7 @@ from mmfrm.events import (
 from mmfrm.growth import image_side
 from mmfrm.helm import Helm, obey
 from mmfrm.jobs import TrainJob
+from mmfrm.judge import Judge, Moment, figure_of
 from mmfrm.keeper import Keeper
 from mmfrm.learner import Learner, Outcome
 from mmfrm.meanwhile import meanwhile
@@ -101,6 +99,14 @@ class Training:
             processes=processes,
             class_counts=counts,
             steps_per_epoch=len(self._batches(0)),
+        )
+        self._judge = Judge(
+            faces,
+            job.config.optim,
+            self._learner.criterion,
+            control=control,
+            runtime=runtime,
+            processes=processes,
         )
         self._keeper = Keeper(folder, job.config, faces, processes)
         self._opens_test = job.open_test and "test" in faces.splits
@@ -212,27 +218,11 @@ class Training:
         return outcome
 
     def _measure(
-        self, network: nn.Module, split: str, statistics: SplitStatistics | Answers, phase: str
+        self, network: nn.Module, split: str, statistics: SplitStatistics | Answers, doing: str
     ) -> Generator[Event, None, bool]:
-        progress = measure(
-            network,
-            [View.whole(self._faces.splits[split])],
-            statistics,
-            self._learner.criterion,
-            runtime=self._runtime,
-            control=self._control,
-            batch_size=max(self._config.optim.batch_size, 64) // self._processes.world,
-            processes=self._processes,
-            rfloss_active=self._rfloss_active(),
-            phase=self._phase(phase),
-        )
         later = self._images_after() / self._train_rate if self._train_rate else 0.0
-        while True:
-            try:
-                event = next(progress)
-            except StopIteration as end:
-                return bool(end.value)
-            yield dataclasses.replace(event, seconds_left=(event.seconds_left or 0.0) + later)
+        moment = Moment(phase=self._phase(doing), rfloss_active=self._rfloss_active(), seconds_after=later)
+        return (yield from self._judge.measure(network, split, statistics, moment))
 
     def _epoch_end(self, train: dict[str, Any], val: dict[str, Any]) -> EpochEnd:
         standing = self._standing
@@ -247,20 +237,13 @@ class Training:
             images_per_second=sum(map(len, batches)) / max(standing.seconds, 1e-9),
             seconds=standing.seconds,
             memory_bytes=self._runtime.memory_bytes(),
-            best=standing.is_better(self._figure(val)),
+            best=standing.is_better(figure_of(val, self._config.optim)),
             data_wait=min(1.0, standing.waited / max(standing.seconds, 1e-9)),
         )
 
-    def _figure(self, val: dict[str, Any]) -> float:
-        """The validation figure that chooses the best epoch; larger is better."""
-        value = val[self._config.optim.select_by]
-        if value is None or not math.isfinite(value):
-            return -math.inf
-        return -value if self._config.optim.select_by == "loss" else float(value)
-
     def _turn_page(self, end: EpochEnd) -> None:
         """The next epoch is the one in progress."""
-        figure = self._figure(end.val)
+        figure = figure_of(end.val, self._config.optim)
         self._standing.turn_page(end, figure)
         self._learner.schedule.epoch_ended(figure)
         self._figures = self._fresh_figures()
@@ -276,7 +259,7 @@ class Training:
             network = load_model(self._keeper.model).network
             self._runtime.place(network)
             quicken(network, self._runtime)
-            if not (yield from self._judge(network)):
+            if not (yield from self._last_word(network)):
                 yield Stopped(reason=self._control.reason)
                 return
             self._keeper.keep_model(network, standing)
@@ -285,7 +268,7 @@ class Training:
             yield Evaluated(split="test", figures=standing.test)
         yield Finished(result={"model": MODEL, **standing.headline()})
 
-    def _judge(self, network: FaceNetwork) -> Generator[Event, None, bool]:
+    def _last_word(self, network: FaceNetwork) -> Generator[Event, None, bool]:
         """How sure the best weights should be, by val; then their figures on test, where there is one."""
         standing = self._standing
         answers = Answers()
