@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mmfrm.config import TrainConfig, replace, settings_of
-from mmfrm.jobs import JOBS, Job, TrainJob, read_job, write_job
+from mmfrm.jobs import JOBS, Job, PredictJob, TrainJob, read_job, write_job
 from mmfrm.presets import presets
 from mmfrm.run import FINISHED, WRONG_USAGE, run_folder
 from mmfrm.schema import ConfigError, from_dict
+from mmfrm.shipped import STARTER
 from mmfrm.steer_command import add_steer_command
 
 EXIT_CODES = "Exit codes: 0 finished; 1 failed; 2 wrong usage; 3 stopped, and the same command goes on."
@@ -26,7 +27,7 @@ EXAMPLES = {
     "estimate": "python -m mmfrm estimate --preset paper --out estimate",
     "evaluate": "python -m mmfrm evaluate --model runs/first/model --data raf-db.zip --map fear=fear "
     "--map contempt= --out runs/first-on-raf",
-    "predict": "python -m mmfrm predict photos.zip --model runs/first/model --out labels",
+    "predict": "python -m mmfrm predict photos.zip --model starter --faces find --out labels",
     "export": "python -m mmfrm export --model runs/first/model --data ferplus.zip --out exported",
     "landmarks": "python -m mmfrm landmarks --data ferplus.zip --points landmarks68.npz --out runs/landmarks",
     "bench": "python -m mmfrm bench --out bench",
@@ -37,7 +38,7 @@ EXAMPLES = {
     "--data ferplus.zip --out compared",
     "revise": "python -m mmfrm revise data/ferplus --leave-out-leaks --out data/ferplus-2",
 }
-PATHS = ("data", "model", "source", "points", "add", "before", "after")
+PATHS = ("data", "model", "source", "points", "add", "before", "after", "start_from")
 POSITIONAL = ("source",)  # fields given without a flag
 
 
@@ -181,9 +182,11 @@ def job_of(given: argparse.Namespace) -> Job:
     job_class = JOBS[given.kind]
     names = {f.name for f in dataclasses.fields(job_class)}
     values = {k: v for k, v in vars(given).items() if k in names and v is not None}
+    if job_class is PredictJob and STARTER.is_dir():
+        values.setdefault("model", str(STARTER))
     for name in PATHS:  # relative to here, not to where the job is resumed
         if values.get(name):
-            values[name] = str(Path(values[name]).absolute())
+            values[name] = str(_place(values[name]))
     if "mapping" in values:
         values["mapping"] = dict(_pair(text, "--map") for text in values["mapping"])
     if "out" in names:
@@ -191,6 +194,12 @@ def job_of(given: argparse.Namespace) -> Job:
     if "config" in names:
         values["config"] = dataclasses.asdict(_train_config(given))
     return from_dict(job_class, values)
+
+
+def _place(text: str) -> Path:
+    """A path as it was given; the word "starter" is the model that ships, where no such folder lies here."""
+    path = Path(text)
+    return STARTER if text == "starter" and STARTER.is_dir() and not path.exists() else path.absolute()
 
 
 def _train_config(given: argparse.Namespace) -> TrainConfig:

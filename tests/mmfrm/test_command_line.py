@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from mmfrm import command_line
 from mmfrm.__main__ import main
 from mmfrm.command_line import EXAMPLES, job_of, make_parser, settings_table
 from mmfrm.config import settings_of
 from mmfrm.events import EpochEnd, Evaluated, Failed, Finished, Notice, Progress, Started, StepDone, Stopped
-from mmfrm.jobs import JOBS, DrawJob, EvaluateJob, TrainJob, read_job
+from mmfrm.jobs import JOBS, DrawJob, EvaluateJob, PredictJob, TrainJob, read_job
 from mmfrm.presets import presets
 from mmfrm.run import FINISHED, WRONG_USAGE
 from mmfrm.terminal import Screen, clock, lines
@@ -70,6 +71,30 @@ def test_a_mapping_is_given_pair_by_pair() -> None:
     job = job_of(make_parser().parse_args(text.split()))
     assert isinstance(job, EvaluateJob)
     assert job.mapping == {"happy": "happiness", "contempt": ""}
+
+
+@pytest.mark.parametrize("command", ["predict photos --out x", "predict photos --model starter --out x"])
+def test_the_model_that_ships_is_called_starter_and_labels_where_none_is_named(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command_line, "STARTER", tmp_path / "package")
+    (tmp_path / "package").mkdir()
+    job = job_of(make_parser().parse_args(command.split()))
+    assert isinstance(job, PredictJob)
+    assert job.model == str(tmp_path / "package")
+    (tmp_path / "starter").mkdir()  # a folder of that name lies here: it is meant
+    job = job_of(make_parser().parse_args(["predict", "photos", "--model", "starter", "--out", "x"]))
+    assert isinstance(job, PredictJob)
+    assert job.model == str(tmp_path / "starter")
+
+
+def test_where_no_model_ships_one_must_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command_line, "STARTER", tmp_path / "nothing")
+    assert main(["predict", "photos", "--out", str(tmp_path / "x")]) == WRONG_USAGE
+    assert "model: is needed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
