@@ -12,7 +12,7 @@ import torch
 
 from mmfrm.checkpoint import load_model, save_model
 from mmfrm.classes import EXPRESSIONS
-from mmfrm.config import NetworkConfig, RuntimeConfig, TrainConfig, replace
+from mmfrm.config import NetworkConfig, RuntimeConfig, TrainConfig
 from mmfrm.control import Control
 from mmfrm.data.native import write_whole
 from mmfrm.engines.base import EngineError
@@ -26,6 +26,7 @@ from mmfrm.machine import allowed_threads, cpu_name
 from mmfrm.nn import FaceNetwork
 from mmfrm.rehearsal import Rehearsal
 from mmfrm.runtime import has_fast_bf16, prepare
+from mmfrm.settings import replace
 from mmfrm.versions import versions
 
 CALIBRATION_FACES = 32  # of noise: the speed of int8 does not depend on what it is calibrated with

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mmfrm.config import TrainConfig, difference, settings_of
+from mmfrm.config import TrainConfig
 from mmfrm.presets import presets
+from mmfrm.settings import difference, settings_of
 
 HEADLINES = (
     "count", "accuracy", "accuracy_low", "accuracy_high", "mean_class_accuracy", "macro_f1",

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmfrm.config import TrainConfig, replace, settings_of
+from mmfrm.config import TrainConfig
 from mmfrm.jobs import JOBS, Job, PredictJob, TrainJob, read_job, write_job
 from mmfrm.presets import presets
 from mmfrm.run import FINISHED, WRONG_USAGE, run_folder
 from mmfrm.schema import ConfigError, from_dict
+from mmfrm.settings import replace, settings_of
 from mmfrm.shipped import STARTER
 from mmfrm.steer_command import add_steer_command
 

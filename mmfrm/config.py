@@ -1,13 +1,13 @@
-"""Settings of a training: what each means, and its range. The presets are in `mmfrm.presets`. No torch."""
+"""Settings of a training: what each means, and its range. No torch.
+
+The presets are in `mmfrm.presets`; `mmfrm.settings` deals with settings by name.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, get_type_hints
+from dataclasses import dataclass, field
 
-from mmfrm.schema import Checked, ConfigError, from_dict, setting
+from mmfrm.schema import Checked, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,51 +277,3 @@ class TrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One leaf of a TrainConfig, as a form or a table shows it."""
-
-    name: str  # dotted: optim.epochs
-    group: str  # optim
-    type: type
-    value: Any
-    title: str
-    help: str
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-    rare: bool
-
-
-def settings_of(config: TrainConfig) -> Iterator[Setting]:
-    """Every setting of a config, in order."""
-    for group in fields(config):
-        part = getattr(config, group.name)
-        hints = get_type_hints(type(part))
-        for f in fields(part):
-            yield Setting(
-                name=f"{group.name}.{f.name}",
-                group=group.name,
-                type=hints[f.name],
-                value=getattr(part, f.name),
-                **f.metadata,
-            )
-
-
-def replace(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
-    """A config with dotted settings changed: replace(config, {"optim.epochs": 3}). Raises ConfigError."""
-    data = dataclasses.asdict(config)
-    for name, value in changes.items():
-        group, _, leaf = name.partition(".")
-        if group not in data or leaf not in data[group]:
-            raise ConfigError(name, "no such setting")
-        data[group][leaf] = value
-    return from_dict(TrainConfig, data)
-
-
-def difference(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:
-    """Dotted names of settings that differ, with both values."""
-    pairs = zip(settings_of(a), settings_of(b), strict=True)
-    return {x.name: (x.value, y.value) for x, y in pairs if x.value != y.value}

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmfrm.config import TrainConfig, difference
+from mmfrm.config import TrainConfig
 from mmfrm.data import Faces, FaceSplit
 from mmfrm.events import EpochEnd, Notice
 from mmfrm.failures import JobError
 from mmfrm.schema import from_dict
+from mmfrm.settings import difference
 
 MODEL = "model"  # folder of the best epoch's weights, inside the job folder
 HEADLINE = ("accuracy", "accuracy_low", "accuracy_high", "mean_class_accuracy", "macro_f1", "loss")

@@ -215,8 +215,8 @@ def queued_run(
     changes: dict[str, Any] | None = None,
 ) -> Run:
     """A run that waits."""
-    from mmfrm.config import replace
     from mmfrm.presets import presets
+    from mmfrm.settings import replace
     from webapp.experiments.services import start_run
 
     config = replace(presets()[preset], changes or {})

@@ -13,8 +13,8 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 WEB = {"django", "celery", "channels", "channels_redis", "kombu", "redis", "webapp", "workers"}
 OF_MMFRM_FOR_WEBAPP = {
-    "schema", "config", "presets", "jobs", "events", "classes", "spreadsheet", "shipped", "steering", "card",
-    "variants", "failures",
+    "schema", "config", "settings", "presets", "jobs", "events", "classes", "spreadsheet", "shipped",
+    "steering", "card", "variants", "failures",
 }  # fmt: skip
 
 

@@ -61,12 +61,12 @@ def released_step(batch: int) -> Callable[[], None]:
 
 def our_step(batch: int) -> Callable[[], None]:
     """One step of a training with the `paper` preset."""
-    from mmfrm.config import replace
     from mmfrm.ddp import Group
     from mmfrm.learner import Learner
     from mmfrm.nn import build_network
     from mmfrm.presets import presets
     from mmfrm.runtime import prepare
+    from mmfrm.settings import replace
 
     config = replace(presets()["paper"], {"network.landmarks": "scratch", "optim.batch_size": batch})
     runtime = prepare(config.runtime)

@@ -86,7 +86,7 @@ with open(path, "rb") as file:
 print(dataset.pk)
 """
 TRAIN = """
-from mmfrm.config import replace
+from mmfrm.settings import replace
 from mmfrm.presets import presets
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion

@@ -12,11 +12,11 @@ import pytest
 from mmfrm import command_line
 from mmfrm.__main__ import main
 from mmfrm.command_line import EXAMPLES, job_of, make_parser, settings_table
-from mmfrm.config import settings_of
 from mmfrm.events import EpochEnd, Evaluated, Failed, Finished, Notice, Progress, Started, StepDone, Stopped
 from mmfrm.jobs import JOBS, DrawJob, EvaluateJob, PredictJob, TrainJob, read_job
 from mmfrm.presets import presets
 from mmfrm.run import FINISHED, WRONG_USAGE
+from mmfrm.settings import settings_of
 from mmfrm.terminal import Screen, clock, lines
 
 

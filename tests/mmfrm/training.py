@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmfrm.config import TrainConfig, replace
+from mmfrm.config import TrainConfig
 from mmfrm.control import Control
 from mmfrm.data.drawn import draw
 from mmfrm.events import EpochEnd, Event, Finished
 from mmfrm.jobs import DrawJob, TrainJob
 from mmfrm.presets import presets
+from mmfrm.settings import replace
 from mmfrm.train import train
 
 SMALLEST = {

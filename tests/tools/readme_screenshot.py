@@ -22,7 +22,7 @@ from webapp.datasets.services import draw
 draw(User.objects.get(), count=900, seed=1)
 """
 TRAIN = f"""
-from mmfrm.config import replace
+from mmfrm.settings import replace
 from mmfrm.presets import presets
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion

@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from mmfrm.config import replace
 from mmfrm.presets import presets
+from mmfrm.settings import replace
 from tests.synthetic_runs import Story, play, ready_version
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion

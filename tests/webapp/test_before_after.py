@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from mmfrm.config import replace
 from mmfrm.presets import presets
+from mmfrm.settings import replace
 from tests.mmfrm.training import SMALLEST
 from tests.webapp.work import do_next
 from webapp.accounts.models import User

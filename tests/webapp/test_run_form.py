@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from mmfrm.config import settings_of
 from mmfrm.presets import presets
+from mmfrm.settings import settings_of
 from tests.synthetic_runs import queued_run, ready_version
 from webapp.accounts.models import User
 from webapp.experiments.forms import RunForm

@@ -33,7 +33,7 @@ draw(User.objects.get(), count=140, seed=5)
 """
 CAST = """
 from django.db import transaction
-from mmfrm.config import replace
+from mmfrm.settings import replace
 from mmfrm.presets import presets
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion

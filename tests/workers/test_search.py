@@ -20,7 +20,7 @@ draw(User.objects.get(), count=140, seed=5)
 """
 SEARCH = """
 import uuid
-from mmfrm.config import replace
+from mmfrm.settings import replace
 from mmfrm.presets import presets
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion

@@ -26,7 +26,8 @@ from webapp.datasets.services import draw
 draw(User.objects.get(), count=140, seed=5)
 """
 TRAIN = """
-from mmfrm.config import TrainConfig, replace
+from mmfrm.config import TrainConfig
+from mmfrm.settings import replace
 from mmfrm.presets import presets
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion

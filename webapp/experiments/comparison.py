@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from mmfrm.config import settings_of
+from mmfrm.settings import settings_of
 from webapp.experiments.models import Run
 from webapp.experiments.setting_fields import NOT_OFFERED, shown
 from webapp.experiments.sweeps import SEED

@@ -10,9 +10,10 @@ from typing import Any
 from django import forms
 from django.forms.boundfield import BoundField
 
-from mmfrm.config import TrainConfig, replace, settings_of
+from mmfrm.config import TrainConfig
 from mmfrm.presets import presets
 from mmfrm.schema import ConfigError
+from mmfrm.settings import replace, settings_of
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion
 from webapp.experiments import selectors

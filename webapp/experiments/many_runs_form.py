@@ -7,8 +7,9 @@ from typing import Any
 
 from django import forms
 
-from mmfrm.config import TrainConfig, replace
+from mmfrm.config import TrainConfig
 from mmfrm.presets import presets
+from mmfrm.settings import replace
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion
 from webapp.experiments import selectors

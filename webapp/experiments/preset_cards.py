@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmfrm.config import TrainConfig, settings_of
+from mmfrm.config import TrainConfig
 from mmfrm.presets import presets
+from mmfrm.settings import settings_of
 
 TITLES = {
     "quick-look": ("Quick look", "Does it learn at all? A part of the data, a small network, minutes."),

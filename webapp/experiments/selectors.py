@@ -10,8 +10,8 @@ from django.db.models import Count, FloatField, Max, Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
-from mmfrm.config import Setting, settings_of
 from mmfrm.presets import presets
+from mmfrm.settings import Setting, settings_of
 from webapp.accounts.models import User
 from webapp.accounts.permissions import visible
 from webapp.datasets.models import Dataset, DatasetVersion

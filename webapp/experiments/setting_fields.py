@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from mmfrm.config import Setting
+from mmfrm.settings import Setting
 
 GROUPS = {
     "data": ("Data", "Which faces it learns from, and how they are labelled and split."),

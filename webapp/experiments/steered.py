@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mmfrm.config import TrainConfig, replace
+from mmfrm.config import TrainConfig
+from mmfrm.settings import replace
 from webapp.experiments.models import Run, Steering
 from webapp.jobs.models import Job
 

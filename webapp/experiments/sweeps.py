@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from mmfrm.config import Setting, TrainConfig, replace, settings_of
+from mmfrm.config import TrainConfig
 from mmfrm.schema import ConfigError
+from mmfrm.settings import Setting, replace, settings_of
 from webapp.experiments.setting_fields import NOT_OFFERED, shown
 
 MOST_RUNS = 100  # one slip in a field would otherwise fill the queue for weeks

@@ -9,9 +9,10 @@ from typing import Any
 from django import forms
 from django.forms.boundfield import BoundField
 
-from mmfrm.config import TrainConfig, settings_of
+from mmfrm.config import TrainConfig
 from mmfrm.presets import presets
 from mmfrm.schema import ConfigError
+from mmfrm.settings import settings_of
 from webapp.accounts.models import User
 from webapp.experiments import selectors, sweeps
 from webapp.experiments.forms import DEFAULT_PRESET

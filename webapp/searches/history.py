@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Max, QuerySet
 from django.db.models.fields.json import KT
 
-from mmfrm.config import settings_of
+from mmfrm.settings import settings_of
 from webapp.jobs.models import JobEvent
 from webapp.searches.models import Search, Trial
 from webapp.searches.space import Dimension, from_json

@@ -11,7 +11,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from mmfrm.config import TrainConfig, replace
+from mmfrm.config import TrainConfig
+from mmfrm.settings import replace
 from webapp.accounts.models import User
 from webapp.datasets.models import DatasetVersion
 from webapp.errors import RefusedError

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mmfrm.config import Setting, TrainConfig, replace
+from mmfrm.config import TrainConfig
 from mmfrm.schema import ConfigError
+from mmfrm.settings import Setting, replace
 from webapp.experiments import sweeps
 
 # They do not make a run better, but change what it is measured on or by; or, as the seed does, its luck.

@@ -14,8 +14,8 @@ from typing import Any
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from mmfrm.config import replace
 from mmfrm.schema import ConfigError
+from mmfrm.settings import replace
 from webapp.accounts.permissions import may_create
 from webapp.errors import RefusedError
 from webapp.experiments import services as experiments
