@@ -18,14 +18,17 @@ from mmfrm.presets import presets
 from mmfrm.variants import halve
 
 
-def ship(run: Path, folder: Path, *, data_name: str, preset: str) -> dict[str, Any]:
+def ship(run: Path, folder: Path, *, data_name: str, preset: str, began_with: str = "") -> dict[str, Any]:
     """Write the best weights of a finished run to `folder`, with a card; returns the card.
 
-    Raises JobError where the run has not ended, or `data_name` is empty.
+    `began_with`: in words, the weights that the run started from, where it did not start from scratch.
+    Raises JobError where the run has not ended, or started from weights that nobody names.
     """
     job = read_job(run)
     if not isinstance(job, TrainJob):
         raise JobError(f"{run} is no training.", resumable=False)
+    if job.start_from and not began_with:
+        raise JobError(f"{run} did not start from scratch: say with what (--began-with).", resumable=False)
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     tested = [e for e in events if e["kind"] == "evaluated"]
     epochs = {e["epoch"]: e for e in events if e["kind"] == "epoch"}
@@ -48,6 +51,7 @@ def ship(run: Path, folder: Path, *, data_name: str, preset: str) -> dict[str, A
         "recipe": recipe_of(
             job.config, preset, epochs=job.config.optim.epochs, parameters=facts["parameters"]
         ),
+        "start_from": began_with,
         "versions": facts["versions"],
         "figures": {
             "val": figures_of(epochs[best]["val"]) | {"epoch": best},
@@ -67,9 +71,18 @@ def main() -> int:
     parser.add_argument(
         "--preset", default="small", choices=tuple(presets()), help="What the run began with."
     )
+    parser.add_argument(
+        "--began-with", default="", help="In words, the weights that the run started from; none if from scratch."
+    )
     given = parser.parse_args()
     try:
-        card = ship(given.run, given.folder, data_name=given.data_name, preset=given.preset)
+        card = ship(
+            given.run,
+            given.folder,
+            data_name=given.data_name,
+            preset=given.preset,
+            began_with=given.began_with,
+        )
     except JobError as error:
         print(error, file=sys.stderr)
         return 1

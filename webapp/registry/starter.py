@@ -77,6 +77,7 @@ def _card(card: dict[str, Any], user: User) -> dict[str, Any]:
             "promoted_by": str(user),
             "promoted_at": timezone.now().isoformat(),
             "versions": card["versions"],
+            "start_from": card.get("start_from", ""),
         },
         "limits": [*weaknesses(card["figures"]["test"]), *LIMITS],
     }
