@@ -78,13 +78,7 @@ def main() -> int:
     )
     given = parser.parse_args()
     try:
-        card = ship(
-            given.run,
-            given.folder,
-            data_name=given.data_name,
-            preset=given.preset,
-            began_with=given.began_with,
-        )
+        card = ship(**vars(given))
     except JobError as error:
         print(error, file=sys.stderr)
         return 1

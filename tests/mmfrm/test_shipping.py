@@ -22,7 +22,7 @@ def run(drawn_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     folder = tmp_path_factory.mktemp("run") / "first"
     write_job(folder, TrainJob(data=str(drawn_faces), config=smallest()))
-    assert run_folder(folder, events="json") == FINISHED
+    assert run_folder(folder, events="bar") == FINISHED
     return folder
 
 
@@ -52,7 +52,7 @@ def test_a_run_that_did_not_start_from_scratch_must_say_from_what(
         tmp_path / "second",
         TrainJob(data=str(drawn_faces), config=smallest(optim__epochs=1), start_from=str(run / "model")),
     )
-    assert run_folder(tmp_path / "second", events="json") == FINISHED
+    assert run_folder(tmp_path / "second", events="bar") == FINISHED
     capsys.readouterr()
     command = ["shipping", str(tmp_path / "second"), str(tmp_path / "starter"), "--data-name", "Drawn"]
     monkeypatch.setattr("sys.argv", command)
