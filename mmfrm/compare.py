@@ -18,6 +18,7 @@ from mmfrm.config import DataConfig, RuntimeConfig
 from mmfrm.control import Control
 from mmfrm.data import open_faces
 from mmfrm.data.native import write_whole
+from mmfrm.engines.frozen import place
 from mmfrm.evaluate import View, answer, mapped
 from mmfrm.events import Event, Finished, Progress, Started, Stopped
 from mmfrm.failures import JobError
@@ -85,7 +86,7 @@ def _answers(
     model: Model, batches: _Batches, control: Control, meter: Meter
 ) -> Generator[Progress, None, NDArray[np.int64] | None]:
     """The class a model gives each image (n,), in its own vocabulary; None where it was stopped."""
-    batches.runtime.place(model.network)
+    place(model.network, batches.runtime)
     model.network.eval()
     parts = []
     for images in batches:

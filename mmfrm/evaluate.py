@@ -22,7 +22,7 @@ from mmfrm.control import Control
 from mmfrm.data import Faces, FaceSplit, open_faces
 from mmfrm.data.native import write_whole
 from mmfrm.ddp import Group
-from mmfrm.engines.frozen import quicken
+from mmfrm.engines.frozen import place
 from mmfrm.events import Evaluated, Event, Finished, Progress, Started, Stopped
 from mmfrm.failures import JobError
 from mmfrm.jobs import EvaluateJob
@@ -64,10 +64,12 @@ def measure(
     flip_average: bool = False,
     rfloss_active: bool = False,
     phase: str = "evaluating",
+    seconds_after: float = 0.0,
 ) -> Generator[Progress, None, bool]:
     """Let a network answer, and gather its figures in `statistics`. Returns False where it was stopped.
 
     Every process of a group takes its part of the images; the statistics are of all of them.
+    `seconds_after`: of what comes after it, for the time left.
     """
     processes = processes or Group()
     meter = Meter(sum(map(len, views)), phase=phase)
@@ -86,7 +88,7 @@ def measure(
             statistics.update(logits, targets, alpha, parts)
             meter.add(len(chosen) * processes.world)
             if meter.is_due():
-                yield meter.say()
+                yield meter.say(seconds_after=seconds_after)
     statistics.gather()
     return True
 
@@ -138,8 +140,7 @@ def evaluate(folder: Path, job: EvaluateJob, control: Control) -> Iterator[Event
     data = DataConfig(label_rule=job.label_rule, leave_out_leaks=False)
     faces = yield from meanwhile(partial(open_faces, job.data, data))
     views = _views(job, faces, model.classes)
-    runtime.place(model.network)
-    quicken(model.network, runtime)
+    place(model.network, runtime)
     yield Started(facts=_facts(job, faces, views, runtime))
     statistics = SplitStatistics(model.classes, temperature_of(model.card))
     criterion = Criterion(LossConfig(), torch.ones(len(model.classes))).to(runtime.device)

@@ -19,8 +19,6 @@ def image_side(config: OptimConfig, epoch: int) -> int:
     An extension of a run does not shrink its images again: `config.epochs` is the run's first length.
     """
     stages = (SIDE - config.first_side) // STEP + 1
-    if stages == 1:
-        return SIDE
     first = int(config.first_share * config.epochs)  # epochs of the first stage, where its length is given
     if epoch < first:
         return SIDE - STEP * (stages - 1)

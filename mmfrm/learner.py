@@ -14,7 +14,7 @@ from torch import Tensor
 from mmfrm.config import TrainConfig
 from mmfrm.data.augment import Augment
 from mmfrm.ddp import Group, synchronize_norms
-from mmfrm.engines.frozen import quicken
+from mmfrm.engines.frozen import place
 from mmfrm.images import SIDE
 from mmfrm.loss import Criterion, LossParts
 from mmfrm.nn import FaceNetwork
@@ -61,8 +61,7 @@ class Learner:
     ) -> None:
         if config.optim.sam_rho and runtime.precision == "fp16":
             raise ConfigError("optim.sam_rho", "does not go with fp16; use bf16 or fp32")
-        runtime.place(network)
-        quicken(network, runtime)
+        place(network, runtime)
         if processes.world > 1:
             synchronize_norms(network, runtime.device)
         self.network = network

@@ -54,8 +54,12 @@ class Meter:
         """Whether it is time to say something again."""
         return self._clock() - self._said_at >= self._every
 
-    def say(self, more: int = 0) -> Progress:
-        """The state as an event. `more` units come after `total` (later epochs): they count for the time."""
+    def say(self, more: int = 0, seconds_after: float = 0.0) -> Progress:
+        """The state as an event.
+
+        `more` units come after `total` (later epochs), and `seconds_after` of other work: they count for
+        the time.
+        """
         self._said_at = self._clock()
         rate = self.rate
         left = max(self.total - self.done, 0) + more
@@ -65,5 +69,5 @@ class Meter:
             unit=self.unit,
             phase=self.phase,
             rate=rate,
-            seconds_left=left / rate if rate > 0 else None,
+            seconds_left=left / rate + seconds_after if rate > 0 else None,
         )

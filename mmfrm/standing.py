@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmfrm.config import TrainConfig
+from mmfrm.config import OptimConfig, TrainConfig
 from mmfrm.data import Faces, FaceSplit
 from mmfrm.events import EpochEnd, Notice
 from mmfrm.failures import JobError
@@ -76,6 +77,14 @@ class Standing:
 def headline_of(figures: dict[str, Any]) -> dict[str, Any]:
     """The figures of a split that are told first."""
     return {name: figures.get(name) for name in HEADLINE}
+
+
+def figure_of(val: Mapping[str, Any], optim: OptimConfig) -> float:
+    """The validation figure that chooses the best epoch; larger is better."""
+    value = val[optim.select_by]
+    if value is None or not math.isfinite(value):
+        return -math.inf
+    return -value if optim.select_by == "loss" else float(value)
 
 
 def in_batches(positions: Positions, size: int, world: int = 1) -> list[Positions]:

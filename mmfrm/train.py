@@ -17,8 +17,9 @@ from mmfrm.control import Control
 from mmfrm.data import Faces, open_faces
 from mmfrm.data.sampling import order
 from mmfrm.ddp import Group, group
-from mmfrm.engines.frozen import quicken
+from mmfrm.engines.frozen import place
 from mmfrm.epoch_figures import EpochFigures
+from mmfrm.evaluate import View, measure
 from mmfrm.events import (
     Checkpointed,
     EpochEnd,
@@ -33,7 +34,6 @@ from mmfrm.events import (
 from mmfrm.growth import image_side
 from mmfrm.helm import Helm, obey
 from mmfrm.jobs import TrainJob
-from mmfrm.judge import Judge, Moment, figure_of
 from mmfrm.keeper import Keeper
 from mmfrm.learner import Learner, Outcome
 from mmfrm.meanwhile import meanwhile
@@ -46,6 +46,7 @@ from mmfrm.standing import (
     Standing,
     class_counts,
     collapse_notices,
+    figure_of,
     in_batches,
     require_split,
 )
@@ -99,14 +100,6 @@ class Training:
             processes=processes,
             class_counts=counts,
             steps_per_epoch=len(self._batches(0)),
-        )
-        self._judge = Judge(
-            faces,
-            job.config.optim,
-            self._learner.criterion,
-            control=control,
-            runtime=runtime,
-            processes=processes,
         )
         self._keeper = Keeper(folder, job.config, faces, processes)
         self._opens_test = job.open_test and "test" in faces.splits
@@ -218,11 +211,23 @@ class Training:
         return outcome
 
     def _measure(
-        self, network: nn.Module, split: str, statistics: SplitStatistics | Answers, doing: str
+        self, network: nn.Module, split: str, statistics: SplitStatistics | Answers, phase: str
     ) -> Generator[Event, None, bool]:
-        later = self._images_after() / self._train_rate if self._train_rate else 0.0
-        moment = Moment(phase=self._phase(doing), rfloss_active=self._rfloss_active(), seconds_after=later)
-        return (yield from self._judge.measure(network, split, statistics, moment))
+        return (
+            yield from measure(
+                network,
+                [View.whole(self._faces.splits[split])],
+                statistics,
+                self._learner.criterion,
+                runtime=self._runtime,
+                control=self._control,
+                batch_size=max(self._config.optim.batch_size, 64) // self._processes.world,
+                processes=self._processes,
+                rfloss_active=self._rfloss_active(),
+                phase=self._phase(phase),
+                seconds_after=self._images_after() / self._train_rate if self._train_rate else 0.0,
+            )
+        )
 
     def _epoch_end(self, train: dict[str, Any], val: dict[str, Any]) -> EpochEnd:
         standing = self._standing
@@ -257,9 +262,8 @@ class Training:
                 text = "The test split is opened again: the run was extended, and its best epoch is another."
                 yield Notice(text=text)
             network = load_model(self._keeper.model).network
-            self._runtime.place(network)
-            quicken(network, self._runtime)
-            if not (yield from self._last_word(network)):
+            place(network, self._runtime)
+            if not (yield from self._judge(network)):
                 yield Stopped(reason=self._control.reason)
                 return
             self._keeper.keep_model(network, standing)
@@ -268,7 +272,7 @@ class Training:
             yield Evaluated(split="test", figures=standing.test)
         yield Finished(result={"model": MODEL, **standing.headline()})
 
-    def _last_word(self, network: FaceNetwork) -> Generator[Event, None, bool]:
+    def _judge(self, network: FaceNetwork) -> Generator[Event, None, bool]:
         """How sure the best weights should be, by val; then their figures on test, where there is one."""
         standing = self._standing
         answers = Answers()

@@ -6,20 +6,17 @@ weights never change and need no gradient, so nothing of torch is missed.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import warnings
+from contextlib import suppress
+from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from mmfrm.engines.base import EngineError
-from mmfrm.engines.model_files import appear
-from mmfrm.engines.openvino_engine import core, first_line
-from mmfrm.engines.tracing import one_thread
+from mmfrm.engines.model_files import fill, part_of
+from mmfrm.engines.openvino_engine import compiled, converted, core, save
 from mmfrm.images import SIDE
 from mmfrm.machine import cache_folder
 from mmfrm.nn import FaceNetwork
@@ -30,12 +27,13 @@ if TYPE_CHECKING:
     import openvino
 
 
-def quicken(network: FaceNetwork, runtime: Runtime) -> None:
-    """Let OpenVINO compute a network's landmark features, where they are frozen and the device is a CPU.
+def place(network: FaceNetwork, runtime: Runtime) -> None:
+    """Move a network to where it computes. On a CPU, OpenVINO takes over its landmark features, if frozen.
 
     They agree with torch's to 1e-5 of the largest (in bf16 as torch's own do). Without OpenVINO, or where
     it refuses, the network computes them itself.
     """
+    runtime.place(network)
     frozen = network.landmarks is not None and network.landmarks_are_frozen
     if frozen and runtime.device.type == "cpu" and runtime.precision != "fp16":
         network.quick_landmarks = FrozenLandmarks(network, runtime)
@@ -46,24 +44,28 @@ class FrozenLandmarks:
 
     def __init__(self, network: FaceNetwork, runtime: Runtime) -> None:
         self._network, self._runtime = network, runtime
-        self._request: Any = None
-        self._is_refused = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # the average of a network's weights has its landmark network: one will do
 
+    @cached_property
+    def _request(self) -> openvino.InferRequest | None:
+        """None where OpenVINO cannot."""
+        runtime = self._runtime
+        try:
+            model = _model(_MapsOfPixels(self._network).eval())
+            return compiled(model, runtime.precision, runtime.threads, streams=1).create_infer_request()
+        except (EngineError, RuntimeError):
+            return None
+
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def __call__(self, rgb: Tensor) -> tuple[Tensor, ...] | None:
         """None where OpenVINO cannot."""
-        if self._request is None and not self._is_refused:
-            try:
-                self._request = _compiled(self._network, self._runtime).create_infer_request()
-            except (EngineError, RuntimeError):
-                self._is_refused = True
-        if self._is_refused:
+        request = self._request
+        if request is None:
             return None
-        self._request.infer([rgb.detach().float().contiguous().numpy()], share_inputs=True)
-        outputs = (torch.from_numpy(self._request.get_output_tensor(i).data) for i in range(3))
+        request.infer([rgb.float().contiguous().numpy()], share_inputs=True)
+        outputs = (torch.from_numpy(request.get_output_tensor(i).data) for i in range(3))
         # Cloned, since the next batch is computed into the same memory.
         return tuple(
             y.clone().permute(0, 3, 1, 2).contiguous(memory_format=self._runtime.memory_format)
@@ -76,7 +78,7 @@ class _MapsOfPixels(nn.Module):
 
     def __init__(self, network: FaceNetwork) -> None:
         super().__init__()
-        assert network.landmarks is not None  # noqa: S101 (asked for by `quicken`)
+        assert network.landmarks is not None  # noqa: S101 (seen to by `place`)
         assert network.landmark_input is not None  # noqa: S101
         self.input, self.landmarks = network.landmark_input, network.landmarks
 
@@ -84,22 +86,20 @@ class _MapsOfPixels(nn.Module):
         return tuple(y.permute(0, 2, 3, 1) for y in self.landmarks.features(self.input(rgb)))
 
 
-def _compiled(network: FaceNetwork, runtime: Runtime) -> openvino.CompiledModel:
-    """Ready for batches of any length. Raises EngineError or RuntimeError where this machine's cannot."""
+def _model(maps: nn.Module) -> openvino.Model:
+    """In OpenVINO, converted once a machine, which takes seconds; every time where nothing may be written.
+
+    Raises EngineError or RuntimeError where this machine's OpenVINO cannot.
+    """
     plugin = core()  # refuse before the long way through torch
-    settings = {
-        "INFERENCE_PRECISION_HINT": "bf16" if runtime.precision == "bf16" else "f32",
-        "INFERENCE_NUM_THREADS": runtime.threads,
-        "NUM_STREAMS": 1,
-    }
-    maps = _MapsOfPixels(network).eval()
-    place = cache_folder() / "landmarks" / _identity(maps)
-    file = place / "model.xml"
+    whole = cache_folder() / "landmarks" / _identity(maps)
+    file = whole / "model.xml"
     if file.is_file():
-        return plugin.compile_model(plugin.read_model(file), "CPU", settings)
-    model = _converted(maps)
-    _keep(model, place)
-    return plugin.compile_model(model, "CPU", settings)
+        return plugin.read_model(file)
+    model = converted(maps, [3, SIDE, SIDE], "float32")
+    with suppress(OSError, RuntimeError):  # not allowed, or the disk is full
+        fill(part_of(whole), whole, lambda folder: save(model, folder / file.name))
+    return model
 
 
 def _identity(maps: nn.Module) -> str:
@@ -109,34 +109,3 @@ def _identity(maps: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(value.cpu().contiguous().numpy().data)
     return digest.hexdigest()[:16]
-
-
-def _converted(maps: nn.Module) -> openvino.Model:
-    import openvino
-
-    shape = openvino.PartialShape([-1, 3, SIDE, SIDE])
-    with one_thread(), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, which OpenVINO reads
-        module = torch.jit.trace(maps, torch.zeros(2, 3, SIDE, SIDE), check_trace=False)  # type: ignore[no-untyped-call]
-        try:
-            return openvino.convert_model(module, input=[(shape, openvino.Type.f32)])
-        except Exception as error:  # the converter raises what it likes
-            raise EngineError(
-                f"OpenVINO cannot convert the landmark network ({first_line(error)})"
-            ) from error
-
-
-def _keep(model: openvino.Model, place: Path) -> None:
-    """For the next training on this machine: converting takes seconds. Where nothing may be written, not."""
-    import openvino
-
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".landmarks-", dir=place.parent))
-    except OSError:
-        return
-    try:
-        openvino.save_model(model, part / "model.xml", compress_to_fp16=False)
-        appear(part, place)
-    except (OSError, RuntimeError):  # a full disk
-        shutil.rmtree(part, ignore_errors=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmfrm.engines.base import EngineError, Faces
 from mmfrm.engines.model_files import ModelFiles
-from mmfrm.engines.openvino_engine import INT8_FOLDER, convert
+from mmfrm.engines.openvino_engine import INT8_FOLDER, convert, save
 
 CALIBRATION_FACES = 300  # what nncf's authors found to be enough
 # CBAM's small layers, α, the last layer and products of maps with gates stay in floating point: a fiftieth
@@ -50,7 +50,7 @@ def quantise(files: ModelFiles, faces: Faces) -> Path:
                 validate=False,  # not every fusion has all of these
             ),
         )
-        openvino.save_model(quantised, folder / "model.xml", compress_to_fp16=False)
+        save(quantised, folder / "model.xml")
 
     files.forget(INT8_FOLDER)  # made of other faces, perhaps
     return files.derived(INT8_FOLDER, make)

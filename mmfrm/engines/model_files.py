@@ -77,17 +77,12 @@ class ModelFiles:
             return found
         for place in self._places():
             try:
-                place.mkdir(parents=True, exist_ok=True)
-                part = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=place))
+                part = part_of(place / name)
             except OSError:
                 continue
-            try:
-                make(part)
-            except BaseException:
-                shutil.rmtree(part, ignore_errors=True)
-                raise
+            whole = fill(part, place / name, make)
             self._forget_older()
-            return appear(part, place / name)
+            return whole
         raise JobError(f"{self.folder} may not be written, nor the cache. Set MMFRM_CACHE to a folder.")
 
     def found(self, name: str) -> Path | None:
@@ -139,8 +134,19 @@ class ModelFiles:
         part.replace(self.folder / "model.json")
 
 
-def appear(part: Path, whole: Path) -> Path:
-    """Give a folder that was filled under another name its own; the first of several to do so wins."""
+def part_of(whole: Path) -> Path:
+    """An empty folder beside one to be. Raises OSError where nothing may be written."""
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f".{whole.name}-", dir=whole.parent))
+
+
+def fill(part: Path, whole: Path, make: Callable[[Path], None]) -> Path:
+    """Let `make` fill a part, which then appears under its own name; what it leaves half done is deleted."""
+    try:
+        make(part)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     part.chmod(0o755)  # mkdtemp's are private; a model folder may be shared by a lab
     try:
         part.replace(whole)

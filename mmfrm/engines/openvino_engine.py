@@ -16,6 +16,7 @@ from mmfrm.images import SIDE
 
 if TYPE_CHECKING:
     import openvino
+    from torch import nn
 
 # Streams compute batches side by side, each on its own core, which wastes less than one batch on all of
 # them; beyond these the memory for activations grows and little is gained.
@@ -39,13 +40,13 @@ class OpenVINOEngine(Engine):
         path = _converted(files, precision)
         streams = min(threads, MOST_STREAMS) if batch_size > 1 else 1
         try:
-            compiled = _compiled(path, precision, threads, streams, batch_size)
+            ready = _compiled(path, precision, threads, streams, batch_size)
         except RuntimeError as error:
             raise EngineError(
-                f"OpenVINO cannot run this model in {precision} here ({first_line(error)})"
+                f"OpenVINO cannot run this model in {precision} here ({_first_line(error)})"
             ) from error
         # One more than streams, so that the next batch waits where the last one is still being computed.
-        self._requests = [compiled.create_infer_request() for _ in range(streams + 1)]
+        self._requests = [ready.create_infer_request() for _ in range(streams + 1)]
 
     def stream(self, batches: Iterable[Faces]) -> Iterator[Logits]:
         free, busy = deque(self._requests), deque[tuple[Any, int]]()
@@ -75,6 +76,7 @@ def _taken(busy: deque[tuple[Any, int]], free: deque[Any]) -> Logits:
 
 
 def core() -> openvino.Core:
+    """OpenVINO. Raises EngineError where it is not installed."""
     try:
         import openvino
     except ImportError as error:
@@ -85,18 +87,22 @@ def core() -> openvino.Core:
 def _compiled(
     path: Path, precision: str, threads: int, streams: int, batch_size: int
 ) -> openvino.CompiledModel:
+    model = core().read_model(path)
+    model.reshape([batch_size, SIDE, SIDE, 3])
+    return compiled(model, precision, threads, streams)
+
+
+def compiled(model: openvino.Model, precision: str, threads: int, streams: int) -> openvino.CompiledModel:
+    """A model for this machine's CPU: fp32, bf16, fp16 or int8."""
     hints = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
-    plugin = core()
     # An int8 model has floating-point parts beside the quantised ones.
     hint = hints.get(precision) or ("bf16" if "bf16" in precisions() else "f32")
-    model = plugin.read_model(path)
-    model.reshape([batch_size, SIDE, SIDE, 3])
     settings = {
         "INFERENCE_PRECISION_HINT": hint,
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": streams,
     }
-    return plugin.compile_model(model, "CPU", settings)
+    return core().compile_model(model, "CPU", settings)
 
 
 def _converted(files: ModelFiles, precision: str) -> Path:
@@ -115,20 +121,36 @@ def convert(files: ModelFiles, path: Path) -> None:
 
     Raises EngineError where this pair of torch and OpenVINO cannot.
     """
+    from mmfrm.engines.tracing import load_for_inference
+
+    save(converted(load_for_inference(files.folder), [SIDE, SIDE, 3], "uint8"), path)
+
+
+def converted(network: nn.Module, shape: list[int], dtype: str) -> openvino.Model:
+    """A network in eval mode for any number of inputs of this shape and "uint8" or "float32".
+
+    Raises EngineError where this pair of torch and OpenVINO cannot.
+    """
     import openvino
 
     from mmfrm.engines.tracing import traced
 
-    shape = openvino.PartialShape([-1, SIDE, SIDE, 3])
-    module = traced(files.folder)
+    module = traced(network, shape, dtype)
+    given = (openvino.PartialShape([-1, *shape]), openvino.Type(dtype))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, which OpenVINO reads
-            model = openvino.convert_model(module, input=[(shape, openvino.Type.u8)])
+            return openvino.convert_model(module, input=[given])
     except Exception as error:  # the converter raises what it likes; another engine will do
-        raise EngineError(f"OpenVINO cannot convert this model ({first_line(error)})") from error
+        raise EngineError(f"OpenVINO cannot convert this model ({_first_line(error)})") from error
+
+
+def save(model: openvino.Model, path: Path) -> None:
+    """Write a model as it is: by default its weights would be halved."""
+    import openvino
+
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def first_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

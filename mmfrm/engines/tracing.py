@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from mmfrm.checkpoint import load_model
-from mmfrm.images import SIDE
 
 
 class LogitsOfPixels(nn.Module):
@@ -32,13 +31,12 @@ def load_for_inference(folder: Path) -> LogitsOfPixels:
     return LogitsOfPixels(network).eval().requires_grad_(False)
 
 
-def traced(folder: Path) -> torch.jit.ScriptModule:
-    """The network as a frozen TorchScript module, (B, 112, 112, 3) uint8 -> (B, K).
+def traced(network: nn.Module, shape: list[int], dtype: str) -> torch.jit.ScriptModule:
+    """A network in eval mode as a frozen TorchScript module, for inputs of this shape and "uint8", "float32".
 
     By torch.jit rather than torch.export, which takes OpenVINO twice as long to convert.
     """
-    example = torch.zeros(2, SIDE, SIDE, 3, dtype=torch.uint8)
-    network = load_for_inference(folder)
+    example = torch.zeros(2, *shape, dtype=getattr(torch, dtype))
     with one_thread(), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         module = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]

@@ -45,7 +45,7 @@ def of_torch(network: FaceNetwork, pixels: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def test_they_are_torchs_for_batches_of_any_length(network: FaceNetwork, pixels: Tensor) -> None:
-    frozen.quicken(network, CPU)
+    frozen.place(network, CPU)
     assert network.quick_landmarks is not None
     quick = [network.quick_landmarks(batch) for batch in (pixels, pixels[:2])]
     slow = [of_torch(network, batch) for batch in (pixels, pixels[:2])]
@@ -59,18 +59,18 @@ def test_they_are_torchs_for_batches_of_any_length(network: FaceNetwork, pixels:
 
 
 def test_a_copy_of_the_network_shares_them(network: FaceNetwork) -> None:
-    frozen.quicken(network, CPU)
+    frozen.place(network, CPU)
     assert copy.deepcopy(network).quick_landmarks is network.quick_landmarks
 
 
 def test_they_are_converted_once(
     network: FaceNetwork, pixels: Tensor, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frozen.quicken(network, CPU)
+    frozen.place(network, CPU)
     first = network.landmark_features(pixels)
-    monkeypatch.delattr(frozen, "_converted")
+    monkeypatch.delattr(frozen, "converted")
     again = build_network(NETWORK, 7)
-    frozen.quicken(again, CPU)
+    frozen.place(again, CPU)
     for one, other in zip(first, again.landmark_features(pixels), strict=True):
         assert one is not None
         assert other is not None
@@ -79,12 +79,12 @@ def test_they_are_converted_once(
 
 
 def test_other_weights_are_converted_anew(network: FaceNetwork, pixels: Tensor) -> None:
-    frozen.quicken(network, CPU)
+    frozen.place(network, CPU)
     before = network.landmark_features(pixels)[0]
     other = build_network(replace(NETWORK, landmarks="scratch"), 7)
     other.landmarks_are_frozen = True
     other.eval()
-    frozen.quicken(other, CPU)
+    frozen.place(other, CPU)
     after = other.landmark_features(pixels)[0]
     assert before is not None
     assert after is not None
@@ -101,7 +101,7 @@ def test_where_openvino_refuses_torch_answers(
         raise EngineError("OpenVINO is not installed")
 
     monkeypatch.setattr(frozen, "core", refuse)
-    frozen.quicken(network, CPU)
+    frozen.place(network, CPU)
     found = network.landmark_features(pixels)
     for answer, y in zip(found, of_torch(network, pixels), strict=True):
         assert answer is not None
@@ -113,7 +113,7 @@ def test_a_cache_that_may_not_be_written_is_done_without(
     network: FaceNetwork, pixels: Tensor, cache: Path
 ) -> None:
     cache.write_text("not a folder")
-    frozen.quicken(network, CPU)
+    frozen.place(network, CPU)
     assert network.quick_landmarks is not None
     assert network.quick_landmarks(pixels) is not None
 
@@ -121,5 +121,5 @@ def test_a_cache_that_may_not_be_written_is_done_without(
 @pytest.mark.parametrize("config", [NetworkConfig(fusion="none"), NetworkConfig(landmarks="finetune")])
 def test_only_frozen_landmarks_are_quickened(config: NetworkConfig) -> None:
     network = build_network(replace(config, size="small", width=0.25), 7)
-    frozen.quicken(network, CPU)
+    frozen.place(network, CPU)
     assert network.quick_landmarks is None
