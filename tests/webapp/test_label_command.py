@@ -20,6 +20,7 @@ from webapp.accounts.models import User
 from webapp.jobs.models import Job
 from webapp.labeling.management.commands import label
 from webapp.labeling.models import LabelBatch
+from webapp.registry import starter
 from webapp.registry.models import Model
 from webapp.uploads.models import Upload
 
@@ -60,6 +61,7 @@ def called(*arguments: object) -> str:
 def test_a_folder_becomes_a_batch_and_a_csv(
     photos: Path, tmp_path: Path, administrator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(starter, "STARTER", tmp_path / "nothing")  # as where none ships
     with pytest.raises(CommandError, match="no model yet"):
         called(photos)
     keep_model(administrator, "Starter")
@@ -79,6 +81,13 @@ def test_a_folder_becomes_a_batch_and_a_csv(
     assert len(rows) == 21
     assert sorted(path.name for path in photos.iterdir()) == [".DS_Store", "day 0", "day 1", "notes.txt"]
     assert not Upload.objects.exists(), "its copy is gone once it is labelled"
+
+
+def test_where_there_is_no_model_yet_the_one_that_ships_labels(photos: Path, administrator: User) -> None:
+    called(photos, "--no-wait")
+    model = LabelBatch.objects.get().model
+    assert model.shipped
+    assert (model.folder / "model.safetensors").is_file()
 
 
 def test_what_cannot_be_labelled_is_said_in_one_line(
