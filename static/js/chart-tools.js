@@ -66,7 +66,7 @@ function choices(chart) {
 
 function menu(chart) {
   const details = document.createElement("details");
-  details.className = "chart-menu";
+  details.className = "menu";
   const summary = document.createElement("summary");
   const label = `Download ${chart.dataset.title}`;
   summary.className = "icon-button";
@@ -74,15 +74,9 @@ function menu(chart) {
   summary.setAttribute("aria-label", label);
   summary.append(icon("download"));
   const list = document.createElement("div");
-  list.className = "chart-choices";
+  list.className = "menu-choices";
   list.append(...choices(chart));
   details.append(summary, list);
-  list.addEventListener("click", () => { details.open = false; });
-  details.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || !details.open) return;
-    details.open = false;
-    summary.focus();
-  });
   return details;
 }
 
@@ -129,10 +123,5 @@ export function equip(root = document) {
   }
 }
 
-document.addEventListener("click", (event) => {
-  for (const open of document.querySelectorAll(".chart-menu[open]")) {
-    if (!open.contains(event.target)) open.open = false;
-  }
-});
 document.addEventListener("htmx:afterSettle", () => equip());
 equip();

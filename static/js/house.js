@@ -1,6 +1,7 @@
 // What every page has.
 import "./toast.js";
 import "./dialogs.js";
+import "./menus.js";
 import "./relative-time.js";
 import "./copy.js";
 import "./job.js";

@@ -57,6 +57,7 @@ def test_from_a_sign_in_link_to_labels_in_a_csv(
     look_at_the_results(page)
     label(page, photos)
     take_the_csv(page, photos)
+    take_another_file_by_keyboard(page, photos)
 
 
 def sign_in_and_out(page: Page, product: Product) -> None:
@@ -186,3 +187,22 @@ def take_the_csv(page: Page, photos: list[Path]) -> None:
         assert float(row["confidence"]) == max(figures)
     assert table[-1]["file"] == "notes.jpg"
     assert table[-1]["error"]
+
+
+def take_another_file_by_keyboard(page: Page, photos: list[Path]) -> None:
+    """What else can be had is in a menu, which closes by Escape, by going on, and by a choice."""
+    menu, others = page.locator("details.menu"), page.locator("summary", has_text="Other files")
+    others.focus()
+    page.keyboard.press("Enter")
+    assert menu.evaluate("menu => menu.open")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    assert not menu.evaluate("menu => menu.open")
+    assert others.evaluate("summary => summary === document.activeElement")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    lines = [json.loads(line) for line in Path(download.value.path()).read_text().splitlines()]
+    assert [line["file"] for line in lines] == sorted(path.name for path in photos)
+    assert not menu.evaluate("menu => menu.open")

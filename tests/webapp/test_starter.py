@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 from django.urls import reverse
 
@@ -69,6 +72,48 @@ def test_asked_twice_it_is_there_once_and_after_a_deletion_it_is_offered_again(e
     services.delete(model)
     assert starter.offered()["classes"] == ["neutral", "contempt"]
     assert starter.adopt(editor).pk != model.pk
+
+
+def test_a_newer_one_is_offered_beside_the_earlier_which_stays(
+    editor: User, client_of: Callable[[User], Client], shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = starter.adopt(editor)
+    newer = shipped.with_name("newer")
+    shutil.copytree(shipped, newer)
+    (newer / "model.safetensors").write_bytes(b"better weights")
+    monkeypatch.setattr(starter, "STARTER", newer)
+    client = client_of(editor)
+    assert "Use the newer starter model" in client.get(reverse("registry:index")).text
+    client.post(reverse("registry:starter"))
+    second = Model.objects.exclude(pk=first.pk).get()
+    assert (second.name, first.name) == ("Starter model 2", "Starter model")
+    assert (first.folder / "model.safetensors").read_bytes() == b"weights"
+    assert (second.folder / "model.safetensors").read_bytes() == b"better weights"
+    assert starter.offered() == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lab_that_has_the_first_one_is_offered_the_next() -> None:
+    before = [("registry", "0006_scores_with_what_filters_ask")]
+    after = [("registry", "0007_which_shipped_model")]
+    executor = MigrationExecutor(connection)
+    executor.migrate(before)
+    try:
+        old = executor.loader.project_state(before).apps
+        owner = old.get_model("accounts", "User").objects.create(username="ada")
+        for name, is_shipped in (("Starter model", True), ("Mine", False), ("Hers", False)):
+            old.get_model("registry", "Model").objects.create(
+                name=name, shipped=is_shipped, owner=owner, classes=["neutral"]
+            )
+    finally:
+        executor = MigrationExecutor(connection)
+        executor.migrate(after)
+    assert dict(Model.objects.values_list("name", "shipped")) == {
+        "Starter model": "earlier",
+        "Mine": "",
+        "Hers": "",
+    }
+    assert starter.offered()["is_newer"]
 
 
 def test_where_none_ships_nothing_is_offered(

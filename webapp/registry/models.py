@@ -21,12 +21,12 @@ class Model(Owned):
     run = models.OneToOneField(Run, null=True, blank=True, on_delete=models.SET_NULL, related_name="model")
     classes = models.JSONField()
     card = models.JSONField(default=dict)  # data, provenance, recipe, figures, limits
-    shipped = models.BooleanField(default=False)  # the one that came with the program
+    shipped = models.CharField(max_length=64, blank=True, default="")  # SHA-256 of weights that came with us
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["shipped"], condition=models.Q(shipped=True), name="one_shipped_model"
+                fields=["shipped"], condition=~models.Q(shipped=""), name="one_of_each_shipped_model"
             )
         ]
 

@@ -17,8 +17,9 @@ def models(user: User) -> QuerySet[Model]:
 
 
 def size_bytes(model: Model) -> int:
-    """What its folder takes on disk."""
-    return sum(path.stat().st_size for path in model.folder.glob("**/*") if path.is_file())
+    """What its weights take. What engines keep beside them is made anew wherever it is missing."""
+    weights = model.folder / "model.safetensors"
+    return weights.stat().st_size if weights.is_file() else 0
 
 
 def may_open(user: User, run: Run) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from functools import lru_cache
@@ -25,23 +26,33 @@ WEAK_RECALL = 0.5  # an expression recognised less often than this is named as a
 @lru_cache(maxsize=2)
 def _description(folder: Path) -> dict[str, Any]:
     path = folder / "model.json"
-    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return found
+    if not path.is_file():
+        return {}
+    with (folder / "model.safetensors").open("rb") as weights:
+        return {**json.loads(path.read_text()), "sha256": hashlib.file_digest(weights, "sha256").hexdigest()}
 
 
 def description() -> dict[str, Any]:
-    """Its model.json; empty where none ships."""
+    """Its model.json and the `sha256` of its weights; empty where none ships."""
     return _description(STARTER)
 
 
 def offered() -> dict[str, Any]:
-    """What a page offers: the description, unless it is here already or does not ship."""
+    """What a page offers: the description, unless it is here already or does not ship.
+
+    `is_newer` says that an earlier version's is here, which stays: batches and runs name it.
+    """
     said = description()  # first: pages ask often, and without one there is nothing to ask the database
-    return {} if said and Model.objects.filter(shipped=True).exists() else said
+    if not said:
+        return {}
+    here = set(Model.objects.exclude(shipped="").values_list("shipped", flat=True))
+    return {} if said["sha256"] in here else {**said, "is_newer": bool(here)}
 
 
 def adopt(user: User) -> Model:
     """Make it a model of this lab, once, however often it is asked. Deleted, it can be adopted again.
+
+    A program that was updated may ship another one, which then comes beside the earlier.
 
     Raises RefusedError where none ships.
     """
@@ -58,13 +69,19 @@ def adopt(user: User) -> Model:
 @transaction.atomic
 def _take_over(user: User, said: dict[str, Any], part: Path) -> Model:
     # The unique constraint on `shipped` makes the second of two at once wait, and then find the first's.
+    card = _card(said["card"], user)
     model, is_new = Model.objects.get_or_create(
-        shipped=True,
-        defaults={"owner": user, "name": NAME, "classes": said["classes"], "card": _card(said["card"], user)},
+        shipped=said["sha256"],
+        defaults={"owner": user, "name": _free_name(), "classes": said["classes"], "card": card},
     )
     if is_new:
         services.settle(model, part)
     return model
+
+
+def _free_name() -> str:
+    taken = Model.objects.exclude(shipped="").count()
+    return f"{NAME} {taken + 1}" if taken else NAME
 
 
 def _card(card: dict[str, Any], user: User) -> dict[str, Any]:
