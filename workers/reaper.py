@@ -9,7 +9,8 @@ import time
 from django.conf import settings
 from django.db import connections
 
-from webapp.datasets import services as datasets
+from webapp import orphans
+from webapp.datasets import erasing
 from webapp.jobs import services
 from webapp.news import services as news
 from webapp.searches import sweeping as searches
@@ -44,7 +45,8 @@ class Reaper:
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now
             uploads.sweep()
-            datasets.sweep()
+            erasing.erase_what_waits()
+            orphans.sweep()
             news.sweep()
 
 

@@ -24,6 +24,7 @@ from mmfrm.data.native import Sample as NativeSample
 from mmfrm.events import Finished
 from mmfrm.presets import presets
 from tests.webapp.work import do_next
+from webapp import orphans
 from webapp.accounts.models import User
 from webapp.datasets import browsing, importing, loading, services
 from webapp.datasets.models import Dataset, DatasetVersion, Sample
@@ -401,13 +402,16 @@ def test_pixels_whose_rows_are_gone_are_swept(
     version: DatasetVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = version.dataset.folder
-    assert services.sweep() == 0
+    import_folder = jobs.folder_of(Job.objects.get())
+    import_folder.mkdir(parents=True, exist_ok=True)
+    assert orphans.sweep() == 0
     Job.objects.all().delete()
-    version.dataset.delete()  # a kill came before the folder was removed
-    assert services.sweep() == 0, "too fresh: its row may be on its way"
-    monkeypatch.setattr(services, "ORPHAN_SECONDS", -1.0)
-    assert services.sweep() == 1
+    version.dataset.delete()  # a kill came before the folders were removed
+    assert orphans.sweep() == 0, "too fresh: its row may be on its way"
+    monkeypatch.setattr(orphans, "ORPHAN_SECONDS", -1.0)
+    assert orphans.sweep() == 2
     assert not folder.exists()
+    assert not import_folder.exists()
 
 
 # --- size -------------------------------------------------------------------------------------------

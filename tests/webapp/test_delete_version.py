@@ -111,8 +111,8 @@ def test_a_kill_between_rows_and_pixels_is_made_good_by_the_sweep(
 
     monkeypatch.setattr(erasing, "_blank", killed_once)
     with pytest.raises(KeyboardInterrupt):  # and killed again in the middle
-        services.sweep()
-    services.sweep()
+        erasing.erase_what_waits()
+    erasing.erase_what_waits()
     assert gone not in stored(second)
     assert images(second) == kept
     assert erasing.erase_what_waits() == 0

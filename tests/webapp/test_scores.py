@@ -15,15 +15,18 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from mmfrm.events import Finished, Predicted
 from tests.mmfrm.sources import png, write_zip
 from tests.synthetic_runs import queued_run, ready_version
 from tests.webapp.test_dataset_versions import address
 from tests.webapp.test_datasets import imported
+from tests.webapp.test_delete_version import without
 from tests.webapp.work import do_next
 from webapp.accounts.models import User
-from webapp.datasets import ordering, revising
+from webapp.datasets import deleting, ordering, revising
+from webapp.datasets import services as datasets
 from webapp.datasets.models import DatasetVersion
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
@@ -237,3 +240,36 @@ def test_votes_are_filtered_by_how_far_people_agreed(
         assert shown(client, version, f"?votes={key}") == [index]
     assert len(shown(client, version, "?votes=nonsense")) == 4
     assert 'name="votes"' in client.get(address("faces", version)).content.decode()
+
+
+@pytest.mark.parametrize("what", ["data set", "version"])
+def test_a_scoring_goes_with_what_it_read_and_home_can_still_be_shown(
+    editor: User,
+    client_of: Clients,
+    version: DatasetVersion,
+    what: str,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    made = scored(editor, version, model_of(editor))
+    folder = jobs.folder_of(made.job)
+    folder.mkdir(parents=True)
+    Job.objects.filter(pk=made.job_id).update(finished_at=timezone.now())
+    if what == "version":
+        without(version, editor, [0], number=2)
+    with django_capture_on_commit_callbacks(execute=True):
+        if what == "version":
+            deleting.delete(version, editor, with_runs=False)
+        else:
+            datasets.delete(version.dataset)
+    assert not Job.objects.filter(kind="score").exists()
+    assert not folder.exists()
+    for name in ("home", "jobs:index"):
+        assert client_of(editor).get(reverse(name)).status_code == HTTPStatus.OK
+
+
+def test_what_a_scoring_is_reading_is_not_deleted(editor: User, version: DatasetVersion) -> None:
+    made = scoring.start(editor, version, f"model:{model_of(editor).pk}")
+    Job.objects.filter(pk=made.job_id).update(state=Job.State.RUNNING)
+    assert "is reading it now" in datasets.why_not_deleted(version.dataset)
+    without(version, editor, [0], number=2)
+    assert "is reading it now" in deleting.why_not(version)

@@ -97,7 +97,7 @@ def test_what_was_abandoned_is_swept_once_an_hour(
     swept: list[float] = []
     now = 0.0
     monkeypatch.setattr("webapp.uploads.services.sweep", lambda: swept.append(now))
-    monkeypatch.setattr("webapp.datasets.services.sweep", lambda: swept.append(-now))
+    monkeypatch.setattr("webapp.orphans.sweep", lambda: swept.append(-now))
     while now < 7300.0:
         reaper.look(now)
         now += 100.0

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from webapp.accounts.models import User
@@ -113,7 +114,5 @@ def _runs(version: DatasetVersion) -> list[Run]:
 
 def _reader(version: DatasetVersion) -> str:
     """The title of a job that is reading a version's files; of runs, those that go along are asked later."""
-    from webapp.registry.models import ModelExport  # the registry knows data sets, not the other way round
-
-    exports = ModelExport.objects.filter(version=version, job__state__in=Job.ACTIVE)
-    return exports.values_list("job__title", flat=True).first() or ""
+    reads = Q(export__version=version) | Q(scoring__version=version)
+    return Job.objects.filter(reads, state__in=Job.ACTIVE).values_list("title", flat=True).first() or ""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 
 from webapp.accounts.models import User
-from webapp.datasets import erasing
 from webapp.datasets.models import Dataset, DatasetImport, DatasetVersion
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
@@ -25,7 +22,6 @@ DRAWN_FACES = 3000  # enough to learn from, drawn in seconds
 READS = ("preview", "import")  # kinds of job that read a source
 CHOICES = ("mapping", "group_by", "splits")  # made after a look, of what was recognised
 TITLES = {"draw": "Draw", "preview": "Look into", "import": "Import"}
-ORPHAN_SECONDS = 3600.0  # a folder without a row may be about to get one
 
 
 @transaction.atomic
@@ -141,24 +137,12 @@ def why_not_deleted(dataset: Dataset) -> str:
         names = used.filter(runs__private=False).values_list("runs__name", flat=True)[:3]
         named = f" ({', '.join(names)}{', …' if count > len(names) else ''})" if names else ""
         return f"{count} run{'s use' if count > 1 else ' uses'} it{named}. Delete what uses it first."
-    if Job.objects.filter(dataset_import__version__dataset=dataset, state__in=Job.ACTIVE).exists():
+    active = Job.objects.filter(state__in=Job.ACTIVE)
+    if active.filter(dataset_import__version__dataset=dataset).exists():
         return "It is being imported now. Stop the import first."
+    if reader := active.filter(scoring__version__dataset=dataset).values_list("title", flat=True).first():
+        return f"“{reader}” is reading it now. Stop that first."
     return ""
-
-
-def sweep() -> int:
-    """Delete what is left of data sets and versions that are gone: a kill came between rows and pixels.
-
-    Called hourly. Answers how many folders of data sets that were.
-    """
-    erasing.erase_what_waits()
-    known = {str(pk) for pk in Dataset.objects.values_list("pk", flat=True)}
-    root = Path(settings.DATA_DIR) / "datasets"
-    found = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
-    oldest = time.time() - ORPHAN_SECONDS
-    orphans = [path for path in found if path.name not in known and path.stat().st_mtime < oldest]
-    remove_folders(orphans)
-    return len(orphans)
 
 
 def first_version(

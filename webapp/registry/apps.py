@@ -6,6 +6,7 @@ class RegistryConfig(AppConfig):
 
     def ready(self) -> None:
         """Make exports and scorings known."""
+        from django.db.models.signals import post_delete
         from django.urls import reverse
 
         from webapp.jobs import kinds
@@ -31,3 +32,4 @@ class RegistryConfig(AppConfig):
                 on_event=scoring.on_event,
             )
         )
+        post_delete.connect(scoring.forget, sender="registry.Scoring")

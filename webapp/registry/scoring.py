@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -82,6 +84,15 @@ def on_event(job: Job, event: Event) -> None:
         doubt.judge(scoring)
     else:
         _keep(scoring, event)
+
+
+def forget(instance: Scoring, **_: Any) -> None:
+    """Its job and that job's folder go when it goes, also when its data set or version is deleted."""
+    job = Job.objects.filter(pk=instance.job_id).first()
+    if job is None:
+        return
+    transaction.on_commit(partial(shutil.rmtree, jobs.folder_of(job), ignore_errors=True))
+    job.delete()
 
 
 def _keep(scoring: Scoring, event: Predicted) -> None:
