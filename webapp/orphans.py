@@ -18,10 +18,10 @@ ORPHAN_SECONDS = 3600.0  # a folder without a row may be about to get one
 
 def sweep() -> int:
     """Delete what is left of data sets, jobs and models that are gone, hourly. Answers how many folders."""
-    owners = {"datasets": Dataset, "jobs": Job, "models": Model}
+    owners = {"datasets": Dataset.objects, "jobs": Job.objects, "models": Model.objects}
     return sum(
-        _sweep(Path(settings.DATA_DIR) / name, model.objects.values_list("pk", flat=True).iterator())
-        for name, model in owners.items()
+        _sweep(Path(settings.DATA_DIR) / name, rows.values_list("pk", flat=True).iterator())
+        for name, rows in owners.items()
     )
 
 
