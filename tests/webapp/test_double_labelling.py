@@ -155,3 +155,16 @@ def test_the_page_tells_who_differs_from_whom_and_only_the_owner_says_how_many_a
     assert LabelBatch.objects.get(pk=batch.pk).labels_wanted == 2
     ada.post(want, {"labels_wanted": 1})
     assert LabelBatch.objects.get(pk=batch.pk).labels_wanted == 1
+
+
+def test_where_one_person_labels_each_face_a_correction_is_no_second_opinion(
+    editor: User, administrator: User, client_of: Any, batch: LabelBatch
+) -> None:
+    standing.want_labels(batch, 1)
+    say(client_of(editor), batch, row(0, 0), row(1, 1))
+    say(client_of(administrator), batch, row(0, 1), row(1, 2))
+    found = agreement(LabelBatch.objects.get(pk=batch.pk))
+    assert (found.answered, found.kappa, found.pairs) == (0, None, [])
+    page = client_of(editor).get(reverse("labeling:agreement", args=[batch.pk])).content.decode()
+    assert "ask two or more for each face" in page
+    assert "Cohen" not in page

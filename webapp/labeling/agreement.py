@@ -54,11 +54,18 @@ class Agreement:
 
 
 def agreement(batch: LabelBatch) -> Agreement:
-    """Figures of a batch's independent answers: what people said before anybody decided."""
+    """Figures of a batch's independent answers: what people said before anybody decided.
+
+    Where one label a face is wanted there are none: a second answer is a correction of the first, and whoever
+    corrects has seen what was there.
+    """
     categories = [*batch.model.classes, NO_FACE]
-    rows = Answer.objects.filter(
-        prediction__batch=batch, prediction__answers__gte=max(2, batch.labels_wanted)
-    ).exclude(verdict=Verdict.SKIPPED)
+    rows = Answer.objects.none()
+    if batch.labels_wanted > 1:
+        answered = Answer.objects.filter(
+            prediction__batch=batch, prediction__answers__gte=batch.labels_wanted
+        )
+        rows = answered.exclude(verdict=Verdict.SKIPPED)
     faces: dict[int, dict[int, int | None]] = defaultdict(dict)
     for face, person, verdict, label in rows.values_list("prediction", "by", "verdict", "label"):
         faces[face][person] = _category(verdict, label, len(categories) - 1)
