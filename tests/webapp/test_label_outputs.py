@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from webapp.datasets.models import Dataset, DatasetVersion
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
-from webapp.labeling import keeping, making, making_job
+from webapp.labeling import keeping, making, making_job, standing
 from webapp.labeling.models import LabelBatch, Prediction
 from webapp.registry.models import Model
 from webapp.zips import zip_stream
@@ -285,6 +286,49 @@ def test_corrections_are_added_to_a_data_set_by_meaning_and_leave_its_version_as
     assert client_of(stranger).get(url).status_code == 404
     with pytest.raises(RefusedError, match="Only"):
         making.add_to(stranger, reviewed, second, mapping={"neutral": "neutral"})
+
+
+def test_the_confident_rest_is_what_nobody_has_spoken_of(editor: User, batch: LabelBatch) -> None:
+    """One of two people has answered for face 0, and skipped face 1."""
+    standing.want_labels(batch, 2)
+    batch.refresh_from_db()
+    rows: list[dict[str, Any]] = [
+        {"index": 0, "verdict": "label", "label": 2}, {"index": 1, "verdict": "skipped"}
+    ]  # fmt: skip
+    said = [keeping.parse(row | {"key": str(uuid.uuid4())}, 3) for row in rows]
+    assert set(keeping.keep(batch, editor, said).values()) == {"kept"}
+    rest = making.chosen(batch, with_confident=True, threshold=0.8)
+    assert list(rest.order_by("index").values_list("index", flat=True)) == [2, 3]
+
+
+@pytest.mark.parametrize("is_added", [False, True])
+def test_what_a_person_said_of_one_copy_of_a_face_no_model_overrules_by_another(
+    editor: User, reviewed: LabelBatch, pictures: list[bytes], is_added: bool
+) -> None:
+    """The photos of faces 5 (no face) and 7 (sad) are in the batch twice; the model is sure of the copies."""
+    pack = reviewed.folder / "faces.pack"
+    for index, copied in ((9, 7), (10, 5)):
+        data = pictures[copied]
+        Prediction.objects.create(
+            batch=reviewed, index=index, file=f"copy of {copied}.jpg", probabilities=[0.99, 0.01, 0.0],
+            label=0, confidence=0.99, offset=pack.stat().st_size, length=len(data),
+        )  # fmt: skip
+        pack.write_bytes(pack.read_bytes() + data)
+    if is_added:
+        first = making.make_dataset(editor, reviewed, name="Ours")
+        do_next()
+        first.refresh_from_db()
+        made = making.add_to(
+            editor, reviewed, first, mapping={"neutral": "neutral", "sadness": "sadness"},
+            with_confident=True, threshold=0.93,
+        )  # fmt: skip
+    else:
+        made = making.make_dataset(editor, reviewed, with_confident=True, threshold=0.93)
+    assert do_next().state == "finished"
+    version = DatasetVersion.objects.get(pk=made.pk)
+    labels = [(s.sha256, version.classes[s.label or 0]) for s in version.samples.all()]
+    wanted = {7: "sadness", 6: "neutral", 0: "neutral", 1: "neutral"}
+    assert sorted(labels) == sorted((hashlib.sha256(pictures[i]).hexdigest(), wanted[i]) for i in wanted)
 
 
 def test_a_making_that_was_killed_goes_on_with_the_labels_it_began_with(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from django.db import transaction
-from django.db.models import Count, F, Max, Q, QuerySet
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet
 
 from mmfrm.classes import default_mapping
 from webapp.accounts.models import User
@@ -14,7 +14,7 @@ from webapp.datasets.models import Dataset, DatasetImport, DatasetVersion
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
-from webapp.labeling.models import LabelBatch, MadeDataset, Prediction, Verdict
+from webapp.labeling.models import Answer, LabelBatch, MadeDataset, Prediction, Verdict
 
 KIND = "label_dataset"
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
@@ -106,6 +106,10 @@ def _queue(
     return version
 
 
+# Where several people are asked, a face that only some have answered has no verdict yet.
+_IS_SPOKEN_OF = ~Q(verdict=Verdict.NOTHING) | Q(Exists(Answer.objects.filter(prediction=OuterRef("pk"))))
+
+
 def chosen(
     batch: LabelBatch, with_confident: bool, threshold: float, labels: list[int] | None = None
 ) -> QuerySet[Prediction]:
@@ -114,11 +118,16 @@ def chosen(
     labels: only those whose final class is among these.
     """
     mine = Q(verdict=Verdict.LABEL)
-    rest = Q(verdict=Verdict.NOTHING, confidence__gte=threshold)
+    rest = Q(confidence__gte=threshold) & ~_IS_SPOKEN_OF
     if labels is not None:
         mine &= Q(corrected__in=labels)
         rest &= Q(label__in=labels)
     return batch.predictions.filter(mine | rest if with_confident else mine, offset__isnull=False)
+
+
+def spoken_of(batch: LabelBatch) -> QuerySet[Prediction]:
+    """The faces of which a person has said something that holds, a class or not: no model decides them."""
+    return batch.predictions.filter(_IS_SPOKEN_OF, offset__isnull=False)
 
 
 def targets(user: User) -> list[DatasetVersion]:

@@ -20,7 +20,7 @@ from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.labeling import exports, selectors
-from webapp.labeling.making import chosen
+from webapp.labeling.making import chosen, spoken_of
 from webapp.labeling.models import LabelBatch, MadeDataset, Prediction
 from webapp.zips import written_whole
 
@@ -70,12 +70,12 @@ def _write_source(made: MadeDataset, batch: LabelBatch, path: Path) -> None:
 
 
 def _faces(made: MadeDataset, batch: LabelBatch) -> Iterator[tuple[str, bytes, Prediction]]:
-    """Faces with their names in the zip. What a person labelled in a data set no model overrules."""
+    """Faces with their names in the zip. No model overrules a person: neither what is in the data set, nor
+    what somebody said of a copy of the same face in this batch."""
     labels = None
     if made.split:
         labels = [i for i, name in enumerate(batch.model.classes) if made.mapping.get(name)]
-    parent = made.version.parent
-    known = set(parent.samples.values_list("sha256", flat=True)) if parent is not None else set()
+    known = _persons(made, batch) if made.with_confident else set()
     rows = chosen(batch, made.with_confident, made.threshold, labels)
     for row in selectors.in_pieces(batch, rows):
         if row.offset is None or row.length is None:
@@ -84,6 +84,14 @@ def _faces(made: MadeDataset, batch: LabelBatch) -> Iterator[tuple[str, bytes, P
         if row.reviewed_by is None and sha256(data).hexdigest() in known:
             continue
         yield f"batch-{batch.pk}/{exports.file_name(row, data)}", data, row
+
+
+def _persons(made: MadeDataset, batch: LabelBatch) -> set[str]:
+    """SHA-256 of the faces whose label is not the model's to give."""
+    parent = made.version.parent
+    known = set(parent.samples.values_list("sha256", flat=True)) if parent is not None else set()
+    faces = selectors.in_pieces(batch, spoken_of(batch))
+    return known | {sha256(selectors.pixels_of(batch, face)).hexdigest() for face in faces}
 
 
 def _origin(made: MadeDataset, batch: LabelBatch, row: Prediction) -> dict[str, Any]:
