@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
+from django.db.models import F
 
 from webapp.accounts.models import User
 from webapp.accounts.permissions import may_view, visible
@@ -135,7 +136,7 @@ def _lately(user: User, since: datetime) -> list[Ended]:
     """The latest ends; all that are new, as far as one looks back."""
     rested = Job.objects.filter(state__in=(*Job.OVER, Job.State.PAUSED)).select_related("owner")
     found: list[Ended] = []
-    for job in rested.order_by("-finished_at", "-pk")[:LOOK_BACK]:
+    for job in rested.order_by(F("finished_at").desc(nulls_last=True), "-pk")[:LOOK_BACK]:
         kind = kinds.of(job)
         is_new = job.finished_at is not None and job.finished_at > since
         if len(found) >= LATELY and not is_new:

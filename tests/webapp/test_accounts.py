@@ -78,6 +78,15 @@ def test_signing_in_never_leads_to_another_site(editor: User, elsewhere: str) ->
     assert try_to_sign_in("edith", PASSWORD, next=elsewhere).goal == reverse("home")
 
 
+def test_a_page_whose_session_ended_goes_to_sign_in_as_a_whole(editor: User) -> None:
+    asked = {"HX-Request": "true", "HX-Current-URL": "http://testserver/experiments/runs/3/?view=log"}
+    answer = Client().get("/activity", headers=asked, follow=True)
+    assert answer.content == b""
+    goal = answer.headers["HX-Redirect"]
+    assert goal == f"{reverse('accounts:sign_in')}?next=%2Fexperiments%2Fruns%2F3%2F%3Fview%3Dlog"
+    assert 'name="next" value="/experiments/runs/3/?view=log"' in Client().get(goal).text
+
+
 def test_a_closed_account_cannot_sign_in(editor: User) -> None:
     services.deactivate(editor)
     assert not is_signed_in(try_to_sign_in("edith", PASSWORD).client)

@@ -54,6 +54,20 @@ def test_the_page_names_what_ended_meanwhile_with_its_reason(
     assert "Since you looked" not in again
 
 
+def test_what_never_began_has_an_end_too_and_hides_no_news(
+    editor: User, client_of: Callable[[User], Client]
+) -> None:
+    version = ready_version(editor)
+    run = queued_run(editor, version, name="over night")
+    jobs.end(play(run, STORY, range(3)), last=Failed(message="The disk was full."), exit_status="1")
+    for number in range(12):
+        waiting = queued_run(editor, version, name=f"not wanted {number}")
+        assert jobs.stop(waiting.job, editor)
+    assert not Job.objects.filter(finished_at=None).exists()
+    Job.objects.filter(title__contains="not wanted").update(finished_at=None)  # as earlier versions left them
+    assert "over night" in client_of(editor).get(reverse("home")).content.decode()
+
+
 def test_a_running_training_has_a_line_of_its_losses(
     editor: User, client_of: Callable[[User], Client]
 ) -> None:

@@ -225,8 +225,10 @@ def test_after_three_failures_in_a_row_it_waits_for_a_person(editor: User) -> No
     step(search)
     assert search.state == "paused"
     assert "3 trials failed one after the other. The last one: No memory" in search.reason
+    first, *_ = trials(search)
+    first.run.job.delete()  # somebody clears up: what is forgiven goes by numbers, not by how many are left
     assert services.resume(search, editor)
-    assert len(step(search)) == 4
+    assert len(step(search)) == 3
     assert search.state == "going"
 
 

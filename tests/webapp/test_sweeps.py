@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from mmfrm.presets import presets
 from mmfrm.schema import ConfigError
 from tests.synthetic_runs import Story, keep_a_model, play, queued_run, ready_version
 from webapp.accounts.models import User
 from webapp.errors import RefusedError
-from webapp.experiments import services, sweeps, training
+from webapp.experiments import services, steering, sweeps, training
 from webapp.experiments.comparison import compare, mean_of
 from webapp.experiments.forecast import _dealt
-from webapp.experiments.models import Experiment, Run
+from webapp.experiments.models import Experiment, Run, Steering
 from webapp.jobs import roster
 from webapp.jobs.models import Job
 
@@ -292,3 +293,23 @@ def test_runs_are_compared_by_cell_over_their_seeds(
     assert best == mean_of(tests)
     page = client_of(editor).get(f"/experiments/{experiment.pk}/").content.decode()
     assert "Compared" in page
+
+
+@pytest.mark.django_db
+def test_a_run_that_was_steered_is_no_longer_a_seed_of_its_cell(editor: User) -> None:
+    version, experiment = ready_version(editor), Experiment.objects.create(owner=editor, name="Three seeds")
+    longer, slower, _ = (
+        queued_run(editor, version, experiment=experiment, changes={"runtime.seed": seed})
+        for seed in range(3)
+    )
+    Run.objects.filter(pk=longer.pk).update(extended=20)
+    order = steering.steer(slower, editor, do="scale_rate", value=0.5, request_key=uuid.uuid4())
+    found = compare(list(experiment.runs.select_related("job", "version__dataset")))
+    assert found.titles == ("Epochs",), "an order that nobody has obeyed yet changes nothing"
+    Steering.objects.filter(pk=order.pk).update(step=11, obeyed_at=timezone.now())
+    found = compare(list(experiment.runs.select_related("job", "version__dataset")))
+    assert found.titles == ("Epochs", "Learning rate as ordered")
+    assert {(c.values[1], c.runs) for c in found.cells} == {
+        ("as planned", 1),
+        (f"{order} from step 12 on", 1),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import cast
+from urllib.parse import urlencode, urlsplit
 
 from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
@@ -18,6 +19,7 @@ from webapp.accounts import selectors, services
 from webapp.accounts.forms import NewAccountForm, PasswordForm, ProfileForm, SignInForm
 from webapp.accounts.models import User
 from webapp.errors import RefusedError
+from webapp.partials import wants_part
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -31,6 +33,13 @@ def _goal(request: HttpRequest) -> str:
     return wanted if is_ours else resolve_url("home")
 
 
+def _leave_for_sign_in(request: HttpRequest) -> HttpResponse:
+    """A page asked for a part of itself when its session had ended: all of it goes to sign in, and back."""
+    page = urlsplit(request.headers.get("HX-Current-URL", ""))
+    goal = page._replace(scheme="", netloc="").geturl() or resolve_url("home")
+    return HttpResponse(headers={"HX-Redirect": f"{request.path}?{urlencode({'next': goal})}"})
+
+
 @require_http_methods(["GET", "POST"])
 @login_not_required
 @never_cache
@@ -39,6 +48,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     """By user name and password."""
     if request.user.is_authenticated:
         return redirect(_goal(request))
+    if wants_part(request):
+        return _leave_for_sign_in(request)
     form = SignInForm(request, request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid() and form.user is not None:
         login(request, form.user)

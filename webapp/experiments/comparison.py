@@ -9,8 +9,10 @@ from statistics import fmean, stdev
 from typing import Any
 
 from mmfrm.settings import settings_of
-from webapp.experiments.models import Run
+from webapp.experiments.models import Run, Steering
 from webapp.experiments.setting_fields import NOT_OFFERED, shown
+from webapp.experiments.steered import as_it_went
+from webapp.experiments.steering import RATES
 from webapp.experiments.sweeps import SEED
 
 FIGURES = {
@@ -35,7 +37,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Cell:
-    """Runs that differ in their seeds only."""
+    """Runs that differ in their seeds only, and were not steered apart."""
 
     values: tuple[str, ...]  # of the settings that vary in the experiment
     runs: int
@@ -53,8 +55,9 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Cells of the runs. Test figures where every finished run has them, else the best epoch's."""
-    settings = {run.pk: {s.name: s for s in settings_of(run.train_config)} for run in runs}
+    """Cells of runs as they went. Test figures where every finished run has them, else the best epoch's."""
+    settings = {run.pk: {s.name: s for s in settings_of(as_it_went(run))} for run in runs}
+    orders = _rate_orders(runs)
     names = [n for n in next(iter(settings.values()), {}) if n != SEED and n not in NOT_OFFERED]
     varied = [n for n in names if len({found[n].value for found in settings.values()}) > 1]
     titles = [next(iter(settings.values()))[n].title for n in varied]
@@ -63,16 +66,27 @@ def compare(runs: Sequence[Run]) -> Comparison:
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         values = [shown(settings[run.pk][n].value) for n in varied]
-        values += [str(run.version), run.start_from.get("name", "scratch")]
+        values += [str(run.version), run.start_from.get("name", "scratch"), orders.get(run.pk, "as planned")]
         groups.setdefault(tuple(values), []).append(run)
     kept = list(range(len(varied)))
-    for place, title in ((-2, "Data set"), (-1, "Start from")):
+    for place, title in ((-3, "Data set"), (-2, "Start from"), (-1, "Learning rate as ordered")):
         if len({values[place] for values in groups}) > 1:
-            kept.append(len(varied) + 2 + place)
+            kept.append(len(varied) + 3 + place)
             titles.append(title)
     cells = [_cell(tuple(values[i] for i in kept), rows, split) for values, rows in groups.items()]
     cells.sort(key=lambda cell: -(cell.means[0].value if cell.means[0] else -1.0))
     return Comparison(tuple(titles), tuple(cells), split)
+
+
+def _rate_orders(runs: Sequence[Run]) -> dict[int, str]:
+    """Of runs whose learning rate somebody changed on the way: how, and from where on."""
+    rows = Steering.objects.filter(
+        run__in=[run.pk for run in runs], do__in=RATES, step__isnull=False
+    ).order_by("step", "pk")
+    said: dict[int, list[str]] = {}
+    for row in rows:
+        said.setdefault(row.run_id, []).append(f"{row} from step {(row.step or 0) + 1:,} on")
+    return {pk: "; ".join(orders) for pk, orders in said.items()}
 
 
 def mean_of(values: Iterable[float]) -> Mean | None:

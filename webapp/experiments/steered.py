@@ -8,6 +8,7 @@ from typing import Any
 from mmfrm.config import TrainConfig
 from mmfrm.settings import replace
 from webapp.experiments.models import Run, Steering
+from webapp.experiments.steering import RATES
 from webapp.jobs.models import Job
 
 Do = Steering.Do
@@ -61,7 +62,7 @@ def told_to_a_clone(run: Run) -> list[str]:
             f"It began with {begun:,} epochs and was extended by {run.extended:,}: "
             f"here all {as_it_went(run).optim.epochs:,} are planned from the start."
         )
-    for row in run.steerings.filter(do__in=(Do.SCALE_RATE, Do.SET_RATE), step__isnull=False):
+    for row in run.steerings.filter(do__in=RATES, step__isnull=False):
         said.append(f"{row} from step {(row.step or 0) + 1:,} on, by {row.by}: a clone does not repeat this.")
     return said
 

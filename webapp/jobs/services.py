@@ -61,8 +61,10 @@ def stop(job: Job, by: User | None, *, why: str = "") -> bool:
     `why` is told to people where the program itself asks (`by` is None).
     """
     with held(job):
-        return move(job.pk, State.STOPPED, [State.QUEUED, State.PAUSED], by=by, reason=why) or move(
-            job.pk, State.STOPPING, [State.STARTING, State.RUNNING, State.PAUSING], by=by, reason=why
+        resting, going = (State.QUEUED, State.PAUSED), (State.STARTING, State.RUNNING, State.PAUSING)
+        now = timezone.now()
+        return move(job.pk, State.STOPPED, resting, by=by, reason=why, finished_at=now) or move(
+            job.pk, State.STOPPING, going, by=by, reason=why
         )
 
 

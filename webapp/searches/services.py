@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from mmfrm.config import TrainConfig
@@ -192,7 +193,8 @@ def move(search: Search, to: str, from_states: Iterable[str], reason: str) -> bo
 
 def _forgive(search: Search) -> None:
     """Whoever goes on has seen what failed so far."""
-    Search.objects.filter(pk=search.pk).update(forgiven=search.trials.count())
+    last = search.trials.aggregate(last=Max("number"))["last"]  # not their count: runs of some may be deleted
+    Search.objects.filter(pk=search.pk).update(forgiven=0 if last is None else last + 1)
 
 
 def _jobs_of(search: Search, states: Iterable[str]) -> list[Job]:
