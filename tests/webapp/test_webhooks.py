@@ -6,10 +6,13 @@ import hashlib
 import hmac
 import json
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from pytest_django import Settings
 
 from mmfrm.events import Failed, Finished
 from tests.synthetic_runs import Story, play, queued_run, ready_version
+from tests.webapp.own_certificate import PEM
 from webapp.accounts.models import User
 from webapp.experiments.models import Experiment, Run
 from webapp.jobs import endings
@@ -207,8 +211,31 @@ def test_a_name_that_leads_elsewhere_by_now_is_refused_when_it_is_sent(
     assert receiver.heard == []
 
 
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """For a receiver at 127.0.0.1 whose certificate is trusted as long as the test lasts."""
+    pem = tmp_path / "own.pem"
+    pem.write_text(PEM)
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+def test_a_message_goes_over_tls_to_who_proves_its_name(
+    receiver: Receiver, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.socket = tls.wrap_socket(receiver.socket, server_side=True)
+    url = receiver.url.replace("http:", "https:")
+    assert sending.send(url, secret="s", event="test", key="k", body=b"{}").is_good
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert "certificate" in sending.send(url, secret="s", event="test", key="k", body=b"{}").said
+    assert len(receiver.heard) == 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_receiver_that_never_ends_its_answer_is_cut_off(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    scheme: str, tls: ssl.SSLContext, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOCAL
     monkeypatch.setattr(sending, "LONGEST", 0.5)
@@ -216,8 +243,11 @@ def test_a_receiver_that_never_ends_its_answer_is_cut_off(
 
         def drip() -> None:
             stream, _ = server.accept()
+            if scheme == "https":
+                stream = tls.wrap_socket(stream, server_side=True)
             with stream:
-                while not over.wait(0.1):
+                end = time.monotonic() + 10
+                while not over.wait(0.1) and time.monotonic() < end:
                     try:
                         stream.sendall(b"H")
                     except OSError:
@@ -225,7 +255,7 @@ def test_a_receiver_that_never_ends_its_answer_is_cut_off(
 
         over = threading.Event()
         threading.Thread(target=drip, daemon=True).start()
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        url = f"{scheme}://127.0.0.1:{server.getsockname()[1]}/"
         answer = sending.send(url, secret="s", event="test", key="k", body=b"{}")
         over.set()
     assert answer.status is None

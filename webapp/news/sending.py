@@ -108,11 +108,7 @@ def _connected(parts: SplitResult, address: str) -> Iterator[http.client.HTTPCon
     plain = socket.create_connection((address, _port(parts)), PATIENCE)
     with contextlib.ExitStack() as closing:
         closing.callback(plain.close)
-        # Patience is for each piece; whoever sends a byte now and then is cut off by this.
-        timer = threading.Timer(LONGEST, _cut, [plain])
-        timer.daemon = True
-        timer.start()
-        closing.callback(timer.cancel)
+        closing.enter_context(_cut_off_in_time(plain))
         stream = plain
         if parts.scheme == "https":
             stream = ssl.create_default_context().wrap_socket(plain, server_hostname=parts.hostname)
@@ -121,6 +117,21 @@ def _connected(parts: SplitResult, address: str) -> Iterator[http.client.HTTPCon
         connection.sock = stream
         closing.callback(connection.close)
         yield connection
+
+
+@contextlib.contextmanager
+def _cut_off_in_time(plain: socket.socket) -> Iterator[None]:
+    """Patience is for each piece; whoever sends a byte now and then is cut off by this."""
+    # TLS takes the socket over and leaves `plain` without one. A duplicate ends the same connection.
+    with plain.dup() as guard:
+        timer = threading.Timer(LONGEST, _cut, [guard])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()  # or its number might be another connection's when it is cut
 
 
 def _cut(stream: socket.socket) -> None:
