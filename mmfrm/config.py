@@ -208,7 +208,8 @@ class OptimConfig(Checked):
     select_by: str = setting(
         "accuracy",
         "Best by",
-        "The validation figure that chooses the best checkpoint.",
+        "The validation figure that chooses the best checkpoint. loss: cross-entropy alone, since the loss "
+        "becomes another sum when RFLoss starts.",
         choices=("accuracy", "mean_class_accuracy", "macro_f1", "loss"),
     )
     patience: int = setting(

@@ -36,7 +36,7 @@ from mmfrm.progress import Meter
 from mmfrm.resume import LAST, read_state
 from mmfrm.runtime import choose_device, choose_precision, prepare
 from mmfrm.schema import ConfigError
-from mmfrm.standing import class_counts, collapse_notices, in_batches
+from mmfrm.standing import class_counts, collapse_notices, figure_of, in_batches
 from tests.mmfrm.training import drawn_faces, smallest, trained
 
 __all__ = ["drawn_faces"]  # a fixture
@@ -383,6 +383,16 @@ def test_plateau_decays_when_the_figure_no_longer_rises_and_remembers_it() -> No
     again.restore(s.state())
     again.epoch_ended(0.55)
     assert again.rate(40) == pytest.approx(0.1)
+
+
+def test_the_best_by_loss_is_not_the_epoch_in_which_the_loss_became_another_sum() -> None:
+    optim = OptimConfig(select_by="loss")
+    before = {"cross_entropy": 1.00, "rfloss": 0.1, "loss": 1.00, "accuracy": 0.7}
+    worse = {"cross_entropy": 1.05, "rfloss": 0.1, "loss": 0.9 * 1.05 + 0.2 * 0.1, "accuracy": 0.7}
+    assert worse["loss"] < before["loss"]
+    assert figure_of(worse, optim) < figure_of(before, optim)
+    assert figure_of({**before, "cross_entropy": math.nan}, optim) == -math.inf
+    assert figure_of(before, OptimConfig(select_by="accuracy")) == 0.7
 
 
 def test_a_last_batch_too_small_for_norms_is_left_out() -> None:
