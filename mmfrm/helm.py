@@ -11,7 +11,7 @@ from mmfrm.ddp import Group
 from mmfrm.events import Steered
 from mmfrm.optim import Schedule
 from mmfrm.standing import Standing
-from mmfrm.steering import EXTEND, SCALE_RATE, STOP_AFTER, Order
+from mmfrm.steering import EXTEND, SCALE_RATE, SET_RATE, STOP_AFTER, Order
 
 SAVING_SHARE = 0.05  # checkpoints within an epoch may take at most this share of the time
 AGREE_EVERY = 10  # steps between the questions whether any of several processes wants to stop
@@ -84,7 +84,7 @@ class Helm:
 def obey(order: Order, standing: Standing, schedule: Schedule, step: int) -> Steered:
     """Let an order hold from a step on, and remember that it does."""
     if order.do == EXTEND:
-        schedule.bend(step, epochs=schedule.epochs + int(order.value))
+        _extend(schedule, step, int(order.value), standing)
         standing.patience_from = standing.epoch - 1  # patience counts anew
     elif order.do == SCALE_RATE:
         schedule.bend(step, factor=schedule.factor * order.value)
@@ -103,3 +103,22 @@ def obey(order: Order, standing: Standing, schedule: Schedule, step: int) -> Ste
     )
     standing.steered.append(steered.payload())
     return steered
+
+
+def _extend(schedule: Schedule, step: int, epochs: int, standing: Standing) -> None:
+    """So many epochs more. A rate that was set stays the one that it was set to.
+
+    It is kept as a factor of the schedule, and the longer schedule is higher at the same step: near its
+    end a cosine is almost nothing, so that the factor is large, and would carry the rate far beyond what
+    was asked for. So the factor becomes the one that gives the rate that was set at the step where it was
+    set, from where it falls with the longer schedule.
+    """
+    was_set = next((o for o in reversed(standing.steered) if o["do"] == SET_RATE), None)
+    before = schedule.rate_after_warmup(was_set["step"]) if was_set else 0.0
+    schedule.bend(step, epochs=schedule.epochs + epochs)
+    after = schedule.rate_after_warmup(was_set["step"]) if was_set else 0.0
+    if was_set is None or after <= 0:
+        return
+    # Set when the old schedule had come to nothing, no factor could express it until now.
+    factor = schedule.factor * before / after if before > 0 else was_set["value"] / after
+    schedule.bend(step, factor=factor)

@@ -15,11 +15,13 @@ import torch
 from mmfrm.config import OptimConfig
 from mmfrm.control import Control
 from mmfrm.events import EpochEnd, Evaluated, Event, Finished, Notice, Started, Steered, Stopped
+from mmfrm.helm import obey
 from mmfrm.jobs import TrainJob
 from mmfrm.learner import Learner
 from mmfrm.optim import Schedule
 from mmfrm.resume import LAST, read_state
 from mmfrm.schema import ConfigError
+from mmfrm.standing import Standing
 from mmfrm.steering import Order, read_orders
 from mmfrm.train import train
 from tests.mmfrm.training import drawn_faces, epoch_ends, same_tensors, smallest
@@ -144,6 +146,59 @@ def test_the_rate_is_bent_from_a_step_on_and_comes_back_from_a_state() -> None:
     again = Schedule(config, 10)
     again.restore(json.loads(json.dumps(bent.state())))
     assert [again.rate(s) for s in range(200)] == [bent.rate(s) for s in range(200)]
+
+
+def after_orders(*told: tuple[int, str, float], kind: str = "cosine") -> Schedule:
+    """A schedule of 12 epochs of 400 steps after orders (step, do, value), from a checkpoint after each."""
+    config = OptimConfig(schedule=kind, epochs=12, warmup_steps=200, learning_rate=1e-3, plateau_epochs=1)
+    schedule, standing = Schedule(config, 400), Standing()
+    for number, (step, do, value) in enumerate(told, 1):
+        standing.epoch = step // 400
+        obey(Order(number=number, do=do, value=value), standing, schedule, step)
+        kept = json.loads(json.dumps([schedule.state(), asdict(standing)]))
+        schedule, standing = Schedule(config, 400), Standing(**kept[1])
+        schedule.restore(kept[0])
+    return schedule
+
+
+def test_a_rate_that_was_set_goes_on_from_there_when_the_run_is_extended_at_once() -> None:
+    schedule = after_orders((4600, "set_rate", 1e-4), (4600, "extend", 12))
+    assert schedule.rate(4600) == pytest.approx(1e-4)
+    rates = [schedule.rate(step) for step in range(4600, 9600)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 1e-8
+
+
+@pytest.mark.parametrize("extended_at", [4601, 4799, 4800])
+def test_a_rate_that_was_set_is_the_largest_one_after_a_later_extension(extended_at: int) -> None:
+    """Nor is it lost where the old schedule had come to nothing meanwhile: then nothing would be learned."""
+    schedule = after_orders((4600, "set_rate", 1e-4), (extended_at, "extend", 6), (extended_at, "extend", 6))
+    at_once = after_orders((4600, "extend", 12), (4600, "set_rate", 1e-4))
+    for step in range(extended_at, 9600, 100):
+        assert schedule.rate(step) == pytest.approx(at_once.rate(step))
+        assert schedule.rate(step) <= 1e-4
+    assert schedule.rate(4599) == after_orders().rate(4599)
+
+
+def test_a_rate_set_at_the_very_end_holds_once_the_run_is_extended() -> None:
+    schedule = after_orders((4800, "set_rate", 1e-4), (4800, "extend", 12))
+    assert schedule.rate(4800) == pytest.approx(1e-4)
+
+
+def test_a_rate_that_was_set_and_then_scaled_is_extended_as_scaled() -> None:
+    told = ((1000, "set_rate", 5e-4), (2000, "scale_rate", 0.5), (4000, "extend", 12))
+    planned = ((1000, "extend", 12), (1000, "set_rate", 5e-4), (2000, "scale_rate", 0.5))
+    assert after_orders(*told).rate(4000) == pytest.approx(after_orders(*planned).rate(4000))
+
+
+@pytest.mark.parametrize("kind", ["constant", "exponential", "plateau"])
+def test_an_extension_leaves_the_rate_of_schedules_that_know_no_end(kind: str) -> None:
+    told = (4000, "set_rate", 1e-4)
+    longer, same = after_orders(told, (4500, "extend", 12), kind=kind), after_orders(told, kind=kind)
+    for schedule in (longer, same):
+        schedule.epoch_ended(0.5)
+        schedule.epoch_ended(0.4)
+    assert longer.rate(4700) == pytest.approx(same.rate(4700))
 
 
 @pytest.mark.parametrize(
