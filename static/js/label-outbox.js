@@ -37,6 +37,11 @@ export async function post(url, data) {
   return answer.json();
 }
 
+/** The keys of answers that the server did not keep, and never will. */
+export function refused({ fates }) {
+  return new Set(Object.keys(fates).filter((key) => ["overtaken", "gone"].includes(fates[key])));
+}
+
 /** Answers on their way. Events: "change" (how many wait), "sent" ({fates, standing}), "trouble" ({status}). */
 export class Outbox extends EventTarget {
   constructor({ batch, user, say }) {
@@ -102,12 +107,13 @@ export class Outbox extends EventTarget {
     this.isSending = true;
     let isEarly = false;
     try {
-      const told = await post(this.url, { rows });
+      const told = await post(this.url, { rows, sent_at: new Date().toISOString() }); // its clock may be wrong
       names.forEach((name, at) => {
         const fate = told.fates[rows[at].key];
         if (!fate || fate === "early") isEarly = true;
         else this.forget(name);
       });
+      this.forgetUndone(refused(told));
       this.tries = isEarly ? this.tries + 1 : 0;
       this.dispatchEvent(new CustomEvent("sent", { detail: told }));
     } catch (error) {
@@ -126,6 +132,11 @@ export class Outbox extends EventTarget {
     if (!this.unstored.delete(name)) remove(name).catch(() => {});
     this.arrived.get(name)?.();
     this.arrived.delete(name);
+  }
+
+  /** What would take back something that was refused, and so is nowhere to be taken back. */
+  forgetUndone(keys) {
+    for (const [name, row] of this.rows) if (keys.has(row.undoes)) this.forget(name);
   }
 
   changed() {

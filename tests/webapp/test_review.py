@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -142,6 +143,60 @@ def test_undo_never_takes_back_what_somebody_else_said(
     early = {"key": str(uuid.uuid4()), "index": 7, "undoes": str(uuid.uuid4())}
     assert say(client_of(editor), batch, early)["fates"][early["key"]] == "early"
     assert batch.predictions.get(index=7).corrected == 2
+
+
+def test_what_would_take_back_a_refused_answer_is_refused_and_an_undo_of_nothing_does_not_come_for_ever(
+    editor: User, administrator: User, client_of: Any, batch: LabelBatch
+) -> None:
+    say(client_of(administrator), batch, row(7, 2))
+    late = row(7, 1) | {"said_at": (timezone.now() - timedelta(minutes=5)).isoformat()}
+    undo = {"key": str(uuid.uuid4()), "index": 7, "undoes": late["key"]}
+    fates = say(client_of(editor), batch, late, undo)["fates"]
+    assert fates == {late["key"]: "overtaken", undo["key"]: "overtaken"}
+    lost = {"key": str(uuid.uuid4()), "index": 99, "undoes": None, "verdict": "unsure", "label": None}
+    undo = {"key": str(uuid.uuid4()), "index": 7, "undoes": lost["key"]}
+    assert say(client_of(editor), batch, lost, undo)["fates"][undo["key"]] == "overtaken"
+    for hours, fate in ((23, "early"), (25, "overtaken")):
+        said_at = (timezone.now() - timedelta(hours=hours)).isoformat()
+        stuck = {"key": str(uuid.uuid4()), "index": 7, "undoes": str(uuid.uuid4()), "said_at": said_at}
+        assert say(client_of(editor), batch, stuck)["fates"][stuck["key"]] == fate
+
+
+def test_a_word_that_waited_does_not_replace_a_newer_one_of_somebody_else(
+    editor: User, administrator: User, client_of: Any, batch: LabelBatch
+) -> None:
+    """The second person's clock is an hour slow, the first one's an hour fast: that changes nothing."""
+    now, hour = timezone.now(), timedelta(hours=1)
+
+    def send(user: User, minutes_ago: int, clock: timedelta, label: int) -> str:
+        said = row(7, label) | {"said_at": (now - timedelta(minutes=minutes_ago) + clock).isoformat()}
+        url = reverse("labeling:say", args=[batch.pk])
+        body = {"rows": [said], "sent_at": (now + clock).isoformat()}
+        answer = client_of(user).post(url, body, content_type="application/json")
+        fate: str = answer.json()["fates"][said["key"]]
+        return fate
+
+    assert send(administrator, 5, hour, 2) == "kept"
+    assert send(editor, 10, -hour, 1) == "overtaken", "said before, but waited for a connection"
+    assert batch.predictions.get(index=7).corrected == 2
+    assert Correction.objects.get().said_at - now + timedelta(minutes=5) < timedelta(minutes=1)
+    assert send(administrator, 7, hour, 0) == "kept", "one's own words hold in the order they come"
+    assert send(editor, 1, -hour, 1) == "kept"
+    assert batch.predictions.get(index=7).corrected == 1
+
+
+@pytest.mark.parametrize("sent_at", [None, 7, "2026-02-30T00:00:00Z", "2020-01-01T00:00:00"])
+def test_a_page_that_tells_no_sound_time_is_believed_its_clock(
+    sent_at: object, editor: User, client_of: Any, batch: LabelBatch
+) -> None:
+    said = row(7) | {"said_at": "2020-01-02T03:04:05Z"}
+    body = {"rows": [said], "sent_at": sent_at}
+    url = reverse("labeling:say", args=[batch.pk])
+    client_of(editor).post(url, body, content_type="application/json")
+    assert Correction.objects.get().said_at.isoformat() == "2020-01-02T03:04:05+00:00"
+    body = {"rows": [row(8) | {"said_at": "9999-12-31T00:00:00Z"}], "sent_at": "0001-01-01T00:00:00Z"}
+    answer = client_of(editor).post(url, body, content_type="application/json")
+    assert list(answer.json()["fates"].values()) == ["gone"]
 
 
 @pytest.mark.parametrize("holding", [[2**70], [-1], ["1"], "all"])

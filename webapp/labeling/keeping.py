@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from webapp.labeling import standing
 from webapp.labeling.models import SAYABLE, Correction, LabelBatch, Prediction, Verdict
 
 MOST_ROWS = 200  # of what was said, in one request
+MOST_EARLY = timedelta(days=1)  # how long an undo waits for what it would take back
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,11 @@ class Said:
     said_at: datetime
 
 
-def parse(row: Mapping[str, Any], classes: int) -> Said:
-    """A row of a page's outbox. Raises ValueError for anything that no page of ours sends."""
+def parse(row: Mapping[str, Any], classes: int, ahead: timedelta = timedelta()) -> Said:
+    """A row of a page's outbox. Raises ValueError for anything that no page of ours sends.
+
+    ahead: how much later it is here than on the clock of the browser, which says when it was said.
+    """
     verdict, label, index = str(row.get("verdict", "")), row.get("label"), row.get("index")
     undoes = row.get("undoes")
     if not isinstance(index, int) or not 0 <= index < 2**31:
@@ -54,18 +58,31 @@ def parse(row: Mapping[str, Any], classes: int) -> Said:
         label=label if is_class else None,
         undoes=None if undoes is None else UUID(str(undoes)),
         decides=row.get("decides") is True,
-        said_at=said,
+        said_at=said + ahead,
     )
+
+
+def clock_ahead(sent_at: object) -> timedelta:
+    """How much later it is here than on the clock that a page sent; none where it sent none that is sound."""
+    try:
+        sent = parse_datetime(str(sent_at))
+    except ValueError:
+        sent = None
+    return timedelta() if sent is None or timezone.is_naive(sent) else timezone.now() - sent
 
 
 def keep(batch: LabelBatch, user: User, rows: Iterable[Said]) -> dict[UUID, str]:
     """Write down what somebody said, in order; each row's fate by its key.
 
-    "kept"; "overtaken": somebody spoke after what it would take back, or has decided already; "early": what
-    it would take back has not arrived, so send it again later; "gone": there is no such face.
+    "kept"; "overtaken": somebody else has spoken since or has decided already, or what it would take back
+    was refused; "early": what it would take back has not arrived, so send it again later; "gone": there is
+    no such face.
     """
-    fates = {}
+    fates: dict[UUID, str] = {}
     for said in rows:
+        if said.undoes is not None and fates.get(said.undoes) in ("overtaken", "gone"):
+            fates[said.key] = "overtaken"
+            continue
         with transaction.atomic():
             fates[said.key] = _keep(batch, user, said)
     return fates
@@ -84,14 +101,14 @@ def _keep(batch: LabelBatch, user: User, said: Said) -> str:
         undoes = next(
             (r for r in rows if (r.key, r.by_id, r.undoes_id) == (said.undoes, user.pk, None)), None
         )
-        if undoes is None:
-            return "early"
+        if undoes is None:  # for good where it was refused, and the page was closed before it heard of it
+            return "overtaken" if timezone.now() - said.said_at > MOST_EARLY else "early"
         stream = _stream(batch, standing.holding(rows), undoes)
         if stream[-1:] != [undoes]:
             return "overtaken"
         verdict, label = (stream[-2].verdict, stream[-2].label) if len(stream) > 1 else ("", None)
         decides = undoes.decides
-    elif decides and not _may_decide(batch, user, face, standing.holding(rows)):
+    elif _is_overtaken(batch, user, face, said, standing.holding(rows)):
         return "overtaken"
     now = timezone.now()
     row = Correction.objects.create(
@@ -100,6 +117,17 @@ def _keep(batch: LabelBatch, user: User, said: Said) -> str:
     )  # fmt: skip
     _follow(batch, face, [*rows, row], user)
     return "kept"
+
+
+def _is_overtaken(
+    batch: LabelBatch, user: User, face: Prediction, said: Said, left: list[Correction]
+) -> bool:
+    """Whether somebody else has decided already; or, where the latest word holds, has spoken since this one
+    was said, which waited for a connection."""
+    if said.decides:
+        return not _may_decide(batch, user, face, left)
+    latest = left[-1] if left and batch.labels_wanted == 1 else None
+    return latest is not None and latest.by_id != user.pk and latest.said_at > said.said_at
 
 
 def _may_decide(batch: LabelBatch, user: User, face: Prediction, left: list[Correction]) -> bool:

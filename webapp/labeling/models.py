@@ -129,7 +129,9 @@ class Correction(models.Model):
     )
     decides = models.BooleanField(default=False)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    said_at = models.DateTimeField()  # by the reviewer's clock, never later than `at`
+    said_at = (
+        models.DateTimeField()
+    )  # by our clock, never later than `at`: it may have waited for a connection
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -105,15 +105,16 @@ def give_back(request: HttpRequest, pk: int) -> HttpResponse:
 def say(request: HttpRequest, pk: int) -> JsonResponse:
     """Keep what somebody said of faces; answers the fate of every row by its key."""
     batch = _batch(request, pk)
-    rows = _body(request).get("rows", [])
+    body = _body(request)
+    rows, ahead = body.get("rows", []), keeping.clock_ahead(body.get("sent_at"))
     if not isinstance(rows, list) or len(rows) > keeping.MOST_ROWS:
         raise BadRequest("Too many rows at once.")
     fates: dict[str, str] = {}
     said = []
     for row in rows:
         try:
-            said.append(keeping.parse(row, len(batch.model.classes)))
-        except (ValueError, AttributeError):
+            said.append(keeping.parse(row, len(batch.model.classes), ahead))
+        except (ValueError, AttributeError, OverflowError):
             key = row.get("key", "") if isinstance(row, dict) else ""
             fates[str(key)] = "gone"  # no page of ours says this; sending it again would not help
     fates |= {str(key): fate for key, fate in keeping.keep(batch, user_of(request), said).items()}
