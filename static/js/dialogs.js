@@ -15,11 +15,36 @@ export function confirmed(text, { title = "Are you sure?", label = "Go on" } = {
   });
 }
 
-function question(element) {
-  return [
-    element.dataset.confirm,
-    { title: element.dataset.confirmTitle, label: element.dataset.confirmLabel },
-  ];
+let asking = null; // the form or element whose question is open
+const held = new Map(); // part of the page -> the answer that would have replaced it meanwhile
+
+/** Ask what `source` says; its part of the page stays until that is answered. */
+async function agreed(source, element = source) {
+  const { confirm, confirmTitle, confirmLabel } = source.dataset;
+  asking = element;
+  const isAgreed = await confirmed(confirm, { title: confirmTitle, label: confirmLabel });
+  asking = null;
+  if (!isAgreed) fetchHeld(); // otherwise what was asked for shows the page anew
+  held.clear();
+  return isAgreed;
+}
+
+// News must not take out the form that asks: browsers drop what a form outside the page sends, and say nothing.
+function hold(event) {
+  const { detail } = event;
+  if (!asking || !detail.shouldSwap || !detail.target.contains(asking)) return;
+  detail.shouldSwap = false;
+  if (detail.requestConfig?.verb === "get") held.set(detail.target, detail);
+}
+
+document.addEventListener("htmx:beforeSwap", hold);
+document.addEventListener("htmx:oobBeforeSwap", hold); // comes along with another part, and does again
+
+function fetchHeld() {
+  for (const [target, { requestConfig, etc }] of held) {
+    const { path, elt: source } = requestConfig;
+    window.htmx.ajax("GET", path, { source, target, swap: etc.swapOverride, select: etc.select });
+  }
 }
 
 document.addEventListener("submit", async (event) => {
@@ -28,7 +53,7 @@ document.addEventListener("submit", async (event) => {
   if (!source.dataset?.confirm || form.dataset.agreed) return;
   event.preventDefault();
   event.stopPropagation();
-  if (await confirmed(...question(source))) {
+  if (await agreed(source, form)) {
     form.dataset.agreed = "true";
     form.requestSubmit(event.submitter ?? undefined);
     delete form.dataset.agreed;
@@ -39,7 +64,7 @@ document.addEventListener("htmx:confirm", async (event) => {
   const element = event.target;
   if (element.matches("form") || !element.dataset.confirm) return;
   event.preventDefault();
-  if (await confirmed(...question(element))) event.detail.issueRequest(true);
+  if (await agreed(element)) event.detail.issueRequest(true);
 });
 
 document.addEventListener("click", (event) => {
