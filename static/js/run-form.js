@@ -78,7 +78,12 @@ function choose(name) {
     const { name: setting, input } = settingOf(row);
     if (!KEPT.has(setting)) write(input, preset()[setting]);
   }
-  compare();
+  announce(form);
+}
+
+/** What a script writes changes nothing by itself: the comparison and the estimate wait for the event. */
+function announce(element) {
+  element.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
 form.addEventListener("input", compare);
@@ -94,7 +99,7 @@ form.addEventListener("click", (event) => {
     const { name, input } = settingOf(reset.closest("[data-setting]"));
     write(input, preset()[name]);
     input.focus();
-    compare();
+    announce(input);
   }
   const link = event.target.closest("[data-differences] a");
   if (link) {
