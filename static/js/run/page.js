@@ -94,8 +94,10 @@ function showEpochs() {
   bar.style.width = `${Math.min(100, (100 * done) / Number(bar.dataset.epochs))}%`;
 }
 
+// Nothing tells a run that waits how far the others are: its head is asked for, and says why it waits.
 // A worker that has gone says nothing: its silence is what shows it. The server puts it in words.
 setInterval(() => {
+  if (known.state === "queued" && !document.hidden) refetch("head", "#run-head", 0);
   if (!["starting", "running", "pausing", "stopping"].includes(known.state) || heartbeat.at === null) return;
   const isSilent = performance.now() - heartbeat.changed > 500 * Number(page.dataset.lostSeconds);
   if (isSilent || head().querySelector("[data-truth]")) refetch("head", "#run-head", 0);
