@@ -1,7 +1,7 @@
 // Sockets that outlive the connection. The server replays a job's events after the last seq that we
 // have, so a reload, a reconnect and a lost message all end in the same state.
 
-const NO_PERMISSION = 4403; // the server's word that trying again is of no use
+const NO_PERMISSION = 4403; // the server's word that this session, or whoever has it, may not listen
 const SHORTEST = 500; // ms between tries, doubled up to
 const LONGEST = 10_000;
 const PATIENCE = 2_000; // ms without connection before the banner shows
@@ -40,10 +40,11 @@ class LastingSocket {
   }
 
   open() {
+    this.hasHeard = false; // anything, on this connection
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     this.socket = new WebSocket(`${scheme}//${location.host}${this.address()}`);
     this.socket.addEventListener("open", () => this.connected());
-    this.socket.addEventListener("message", (event) => this.onMessage(JSON.parse(event.data)));
+    this.socket.addEventListener("message", (event) => this.heard(event.data));
     this.socket.addEventListener("close", (event) => this.closed(event.code));
   }
 
@@ -53,9 +54,20 @@ class LastingSocket {
     showConnection();
   }
 
+  heard(data) {
+    this.hasHeard = true;
+    this.onMessage(JSON.parse(data));
+  }
+
   closed(code) {
     if (!sockets.has(this)) return;
     if (code === NO_PERMISSION) {
+      // A new password gives its browser another cookie, with which the other pages may listen again. Who is
+      // refused before having heard anything is refused for good.
+      if (this.hasHeard) {
+        this.open();
+        return;
+      }
       this.end();
       this.onRefused?.();
       return;
@@ -112,8 +124,11 @@ export function followEnds(onEnds, after) {
   return () => socket.end();
 }
 
-/** Call `onChange` when any job has changed, at most once a second. Answers a function that ends it. */
+/**
+ * Call `onChange` when any job has changed, at most once a second; and once when the session has ended: what
+ * a list then fetches leads to sign in. Answers a function that ends it.
+ */
 export function followAll(onChange) {
-  const socket = new LastingSocket(() => "/ws/jobs/", onChange);
+  const socket = new LastingSocket(() => "/ws/jobs/", onChange, onChange);
   return () => socket.end();
 }

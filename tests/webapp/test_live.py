@@ -4,24 +4,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from asgiref.sync import sync_to_async
-from asgiref.testing import ApplicationCommunicator
-from channels.routing import URLRouter
 from django.contrib.auth.models import AnonymousUser
 
-from mmfrm.events import Finished
 from tests.synthetic_runs import Story, queued_run, ready_version
+from tests.webapp.sockets import opened
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.jobs import services
 from webapp.jobs.models import Job
 from webapp.live import consumers
-from webapp.live.routing import websocket_urlpatterns
 
 # Rows are written in other threads, which must see and be seen.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,39 +35,6 @@ def job(run: Run) -> Job:
     assert claimed is not None
     services.record(claimed, STORY.started())
     return claimed
-
-
-class Socket(ApplicationCommunicator):
-    """A browser's socket, signed in as `user`. (channels' own would want daphne to be installed.)"""
-
-    def __init__(self, user: User | AnonymousUser, address: str) -> None:
-        path, _, query = address.partition("?")
-        scope = {"type": "websocket", "path": path, "query_string": query.encode(), "headers": []}
-        super().__init__(URLRouter(websocket_urlpatterns), {**scope, "subprotocols": [], "user": user})
-
-    async def json(self) -> dict[str, Any]:
-        """The next message."""
-        message = await self.receive_output(5)
-        assert message["type"] == "websocket.send", message
-        said: dict[str, Any] = json.loads(message["text"])
-        return said
-
-    async def close_code(self) -> int:
-        """Of the server's goodbye, which must be next."""
-        message = await self.receive_output(5)
-        assert message["type"] == "websocket.close", message
-        return int(message["code"])
-
-    async def leave(self) -> None:
-        await self.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.wait(5)
-
-
-async def opened(user: User | AnonymousUser, address: str) -> Socket:
-    socket = Socket(user, address)
-    await socket.send_input({"type": "websocket.connect"})
-    assert (await socket.receive_output(5))["type"] == "websocket.accept"
-    return socket
 
 
 class Browser:
@@ -248,30 +210,3 @@ async def test_lists_hear_of_any_job(editor: User, job: Job) -> None:
     await sync_to_async(services.pause)(job, editor)
     assert await socket.json() == {"changed": True}
     await socket.leave()
-
-
-# --- ends of one's own jobs -----------------------------------------------------------------------------
-
-
-async def test_the_ends_of_ones_own_jobs_are_told_at_once_and_later_and_never_twice_to_a_page(
-    editor: User, job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(consumers, "ENDS_POLL_SECONDS", 0.1)  # these tests have no Redis
-    other = await sync_to_async(User.objects.create_user)("otto", role="editor")
-    mine, theirs = await opened(editor, "/ws/ends/"), await opened(other, "/ws/ends/")
-    first = await mine.json()
-    assert first["ended"] == []
-    assert (await theirs.json())["ended"] == []
-    await sync_to_async(services.end)(job, last=Finished(), exit_status="0")
-    (end,) = (await mine.json())["ended"]
-    assert (end["title"], end["state"], end["key"]) == (job.title, "finished", f"{job.pk}.1")
-    assert await mine.receive_nothing(0.5)
-    assert await theirs.receive_nothing()
-    await mine.leave()
-    await theirs.leave()
-    late = await opened(editor, f"/ws/ends/?after={quote(first['until'])}")  # was away meanwhile
-    assert [end["key"] for end in (await late.json())["ended"]] == [f"{job.pk}.1"]
-    await late.leave()
-    fresh = await opened(editor, "/ws/ends/?after=nonsense")  # never was here
-    assert (await fresh.json())["ended"] == []
-    await fresh.leave()

@@ -22,6 +22,7 @@ from webapp.accounts.models import User
 from webapp.jobs import selectors
 from webapp.jobs.doorbell import EVERYBODY, group_of, group_of_owner
 from webapp.jobs.models import Job
+from webapp.live.sessions import user_of
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +57,30 @@ class HintedConsumer(AsyncJsonWebsocketConsumer):
             with contextlib.suppress(OSError, RedisError):
                 await self.channel_layer.group_discard(self.group, self.channel_name)
 
-    async def refresh(self) -> None:
-        """Send what is new."""
+    async def refresh(self) -> bool:
+        """Send what is new; False where nobody may be told any more."""
+        news = await database_sync_to_async(self._look)()
+        if news is None:
+            return False
+        await self.tell(news)
+        return True
+
+    def news(self, user: User) -> Any:
+        """What the rows say now; None where `user` may not know. Called in a thread."""
+        raise NotImplementedError
+
+    async def tell(self, news: Any) -> None:
+        """Send what of it is new."""
         raise NotImplementedError
 
     def poll_seconds(self) -> float:
         """How long to wait for a hint before looking without one."""
         return POLL_SECONDS
+
+    def _look(self) -> Any:
+        """Asked anew each time: a session may end while its page is open, and so may a permission."""
+        user = user_of(self.scope)
+        return None if user is None else self.news(user)
 
     async def _join(self) -> None:
         with contextlib.suppress(OSError, RedisError):  # without Redis there are no hints; polling goes on
@@ -76,7 +94,9 @@ class HintedConsumer(AsyncJsonWebsocketConsumer):
                 await self._join()  # Redis forgets groups after a day, and when it starts anew
             self.changed.clear()
             try:
-                await self.refresh()
+                if not await self.refresh():
+                    await self.close(code=NO_PERMISSION)
+                    return
             except DatabaseError:  # locked, restarting: the rows are read again at the next poll
                 log.warning("rows could not be read for a socket", exc_info=True)
             await asyncio.sleep(COALESCE_SECONDS)
@@ -92,11 +112,15 @@ class JobConsumer(HintedConsumer):
         self.snapshot: dict[str, Any] = {}
         await self.follow(group_of(self.job_id))
 
-    async def refresh(self) -> None:
-        news = await database_sync_to_async(self._news)()
-        if news is None:
-            await self.close(code=NO_PERMISSION)
-            return
+    def news(self, user: User) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+        """Of the head and the events; nothing of a job that `user` may not see."""
+        job = Job.objects.filter(pk=self.job_id).first()
+        if job is None or not selectors.may_watch(user, job):
+            return None
+        return selectors.snapshot(job), selectors.events_after(self.job_id, self.seq, PAGE)
+
+    async def tell(self, news: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+        """Send the events, and the head where that has changed."""
         snapshot, events = news
         if events:
             self.seq = events[-1]["seq"]
@@ -105,14 +129,6 @@ class JobConsumer(HintedConsumer):
             await self.send_json({"job": snapshot, "events": events})
         if len(events) == PAGE:
             self.changed.set()
-
-    def _news(self) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
-        """Permission is asked anew each time: it may be taken away while somebody watches."""
-        user = User.objects.filter(pk=self.scope["user"].pk or 0).first()
-        job = Job.objects.filter(pk=self.job_id).first()
-        if user is None or job is None or not selectors.may_watch(user, job):
-            return None
-        return selectors.snapshot(job), selectors.events_after(self.job_id, self.seq, PAGE)
 
 
 class EndsConsumer(HintedConsumer):
@@ -134,8 +150,14 @@ class EndsConsumer(HintedConsumer):
         self.is_first = True
         await self.follow(group_of_owner(user.pk))
 
-    async def refresh(self) -> None:
-        until, ended = await database_sync_to_async(self._news)()
+    def news(self, user: User) -> tuple[datetime, list[dict[str, Any]]]:
+        """The moment of looking, and the ends."""
+        now = timezone.now()
+        return now, selectors.ends_of(user, self.after)
+
+    async def tell(self, news: tuple[datetime, list[dict[str, Any]]]) -> None:
+        """Send what this page has not been told; at first also that there is nothing."""
+        until, ended = news
         fresh = [end for end in ended if end["key"] not in self.told]
         if fresh or self.is_first:
             await self.send_json({"until": until.isoformat(), "ended": fresh})
@@ -145,10 +167,6 @@ class EndsConsumer(HintedConsumer):
     def poll_seconds(self) -> float:
         """Every page of everybody has one of these."""
         return ENDS_POLL_SECONDS
-
-    def _news(self) -> tuple[datetime, list[dict[str, Any]]]:
-        now = timezone.now()
-        return now, selectors.ends_of(self.scope["user"], self.after)
 
 
 class JobsConsumer(HintedConsumer):
@@ -161,6 +179,11 @@ class JobsConsumer(HintedConsumer):
             return
         await self.follow(EVERYBODY)
 
-    async def refresh(self) -> None:
-        await self.send_json({"changed": True})
+    def news(self, user: User) -> bool:
+        """That something may have changed; what it is, each list reads for itself."""
+        return True
+
+    async def tell(self, news: bool) -> None:
+        """Say so."""
+        await self.send_json({"changed": news})
         await asyncio.sleep(1.0 - COALESCE_SECONDS)  # lists need no more than one refresh a second
