@@ -17,7 +17,7 @@ from mmfrm.jobs import JOBS, Job, PredictJob, TrainJob, read_job, write_job
 from mmfrm.presets import presets
 from mmfrm.run import FINISHED, WRONG_USAGE, run_folder
 from mmfrm.schema import ConfigError, from_dict
-from mmfrm.settings import replace, settings_of
+from mmfrm.settings import FREE_TO_CHANGE, difference, replace, settings_of
 from mmfrm.shipped import STARTER
 from mmfrm.steer_command import add_steer_command
 
@@ -172,7 +172,7 @@ def _run_job(given: argparse.Namespace) -> int:
         raise ConfigError("--out", "is needed: the folder of this job")
     job = job_of(given)
     if (given.out / "job.json").is_file():
-        _check_same(given.out, job)
+        _go_on(given.out, job)
     else:
         write_job(given.out, job)
     return run_folder(given.out, events=given.events)
@@ -231,11 +231,16 @@ def _value(name: str, text: str, kind: type) -> Any:
         raise ConfigError(name, f"{text!r} should be a number") from None
 
 
-def _check_same(folder: Path, job: Job) -> None:
+def _go_on(folder: Path, job: Job) -> None:
     """The same command goes on; another one must not write over what is there."""
     there = read_job(folder)
     if isinstance(there, TrainJob) and isinstance(job, TrainJob):
         job = dataclasses.replace(job, steering=there.steering)  # a steered run is still the same
+        changed = difference(there.config, job.config)
+        is_free = all(name.startswith(FREE_TO_CHANGE) for name in changed)
+        if changed and is_free and there == dataclasses.replace(job, config=there.config):
+            write_job(folder, job)
+            return
     if there == job:
         return
     if type(there) is not type(job):

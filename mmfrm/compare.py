@@ -22,6 +22,7 @@ from mmfrm.engines.frozen import place
 from mmfrm.evaluate import View, answer, mapped
 from mmfrm.events import Event, Finished, Progress, Started, Stopped
 from mmfrm.failures import JobError
+from mmfrm.held_out import carving_of, doubts
 from mmfrm.jobs import CompareJob
 from mmfrm.meanwhile import meanwhile
 from mmfrm.paired import before_and_after
@@ -38,7 +39,8 @@ def compare(folder: Path, job: CompareJob, control: Control) -> Iterator[Event]:
     """
     runtime = prepare(RuntimeConfig())
     models = [load_model(Path(path)) for path in (job.before, job.after)]
-    data = DataConfig(label_rule=job.label_rule, leave_out_leaks=False)
+    cards = [model.card for model in models]
+    data = DataConfig(label_rule=job.label_rule, leave_out_leaks=False, **carving_of(cards[-1]))
     faces = yield from meanwhile(partial(open_faces, job.data, data))
     if job.split not in faces.splits:
         raise ConfigError("split", f"the data set has no {job.split}; it has {', '.join(faces.splits)}")
@@ -49,6 +51,7 @@ def compare(folder: Path, job: CompareJob, control: Control) -> Iterator[Event]:
         raise JobError(text, resumable=False)
     facts = {"images": len(view), "data_fingerprint": faces.fingerprint}
     yield Started(facts={**runtime.facts(), **facts})
+    yield from doubts(faces, [job.split], cards)
     meter = Meter(2 * len(view), phase="comparing")
     batches = _Batches(view, job.batch_size, runtime)
     answers: list[NDArray[np.int64]] = []

@@ -25,6 +25,7 @@ from mmfrm.ddp import Group
 from mmfrm.engines.frozen import place
 from mmfrm.events import Evaluated, Event, Finished, Progress, Started, Stopped
 from mmfrm.failures import JobError
+from mmfrm.held_out import carving_of, doubts
 from mmfrm.jobs import EvaluateJob
 from mmfrm.loss import Criterion
 from mmfrm.meanwhile import meanwhile
@@ -62,6 +63,7 @@ def measure(
     batch_size: int,
     processes: Group | None = None,
     flip_average: bool = False,
+    temperature: float = 1.0,
     rfloss_active: bool = False,
     phase: str = "evaluating",
     seconds_after: float = 0.0,
@@ -82,7 +84,7 @@ def measure(
             chosen = mine[start : start + batch_size]
             images, _ = view.split.batch(view.positions[chosen])
             targets = runtime.send(view.targets[torch.from_numpy(chosen)])
-            alpha, logits = answer(network, runtime.send(images), runtime, flip_average)
+            alpha, logits = answer(network, runtime.send(images), runtime, flip_average, temperature)
             with torch.no_grad():
                 parts = criterion(logits, targets, rfloss_active)
             statistics.update(logits, targets, alpha, parts)
@@ -95,12 +97,16 @@ def measure(
 
 @torch.inference_mode()
 def answer(
-    network: nn.Module, images: Tensor, runtime: Runtime, flip_average: bool = False
+    network: nn.Module,
+    images: Tensor,
+    runtime: Runtime,
+    flip_average: bool = False,
+    temperature: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """α (B, 1) and logits (B, K), float32, of (B, 3, 112, 112) uint8 on the device.
 
-    `flip_average`: the logits are the log of the mean of both probabilities, of the face and its mirror
-    image.
+    `flip_average`: at the temperature, the logits' probabilities are the mean of those of the face and of its
+    mirror image, as `mmfrm predict` says them.
     """
     with runtime.autocast():
         alpha, logits = network(images)
@@ -108,8 +114,8 @@ def answer(
     if not flip_average:
         return alpha, logits
     other_alpha, other_logits = answer(network, images.flip(-1), runtime)
-    mean = (logits.softmax(1) + other_logits.softmax(1)) / 2
-    return (alpha + other_alpha) / 2, mean.clamp_min(1e-12).log()
+    mean = ((logits / temperature).softmax(1) + (other_logits / temperature).softmax(1)) / 2
+    return (alpha + other_alpha) / 2, temperature * mean.clamp_min(1e-12).log()
 
 
 def mapped(split: FaceSplit, indices: Sequence[int | None], classes: int) -> View:
@@ -137,11 +143,12 @@ def evaluate(folder: Path, job: EvaluateJob, control: Control) -> Iterator[Event
     """Do an EvaluateJob: writes figures.json beside job.json."""
     runtime = prepare(RuntimeConfig())
     model = load_model(Path(job.model))
-    data = DataConfig(label_rule=job.label_rule, leave_out_leaks=False)
+    data = DataConfig(label_rule=job.label_rule, leave_out_leaks=False, **carving_of(model.card))
     faces = yield from meanwhile(partial(open_faces, job.data, data))
     views = _views(job, faces, model.classes)
     place(model.network, runtime)
     yield Started(facts=_facts(job, faces, views, runtime))
+    yield from doubts(faces, [name for name in faces.splits if job.split in (name, "all")], [model.card])
     statistics = SplitStatistics(model.classes, temperature_of(model.card))
     criterion = Criterion(LossConfig(), torch.ones(len(model.classes))).to(runtime.device)
     finished = yield from measure(
@@ -153,6 +160,7 @@ def evaluate(folder: Path, job: EvaluateJob, control: Control) -> Iterator[Event
         control=control,
         batch_size=job.batch_size,
         flip_average=job.flip_average,
+        temperature=temperature_of(model.card) or 1.0,
     )
     if not finished:
         yield Stopped(reason=control.reason)

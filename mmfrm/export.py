@@ -25,6 +25,7 @@ from mmfrm.engines.onnx_file import onnx_difference, write_onnx
 from mmfrm.evaluate import mapped
 from mmfrm.events import Event, Finished, Notice, Progress, Started, Stopped
 from mmfrm.failures import JobError
+from mmfrm.held_out import carving_of, doubts
 from mmfrm.jobs import ExportJob
 from mmfrm.machine import allowed_threads
 from mmfrm.meanwhile import meanwhile
@@ -141,10 +142,14 @@ def _finished(run: Export) -> Iterator[Event]:
 
 
 def _read_faces(run: Export, data: str) -> Generator[Event, None, None]:
-    faces = yield from meanwhile(partial(open_faces, data, DataConfig(leave_out_leaks=False)))
-    held_out = faces.splits.get("test") or faces.splits.get("val")
-    if held_out is None:
+    card = run.files.card
+    config = DataConfig(leave_out_leaks=False, **carving_of(card))
+    faces = yield from meanwhile(partial(open_faces, data, config))
+    name = next((name for name in ("test", "val") if faces.splits.get(name)), None)
+    if name is None:
         raise JobError(f"{data} has no faces that the model was not trained on: no test or val split.")
+    yield from doubts(faces, [name], [card])
+    held_out = faces.splits[name]
     known = faces.splits.get("train") or held_out
     run.calibration = _pixels(known, _spread(len(known), CALIBRATION_FACES))
     view = mapped(held_out, mapping_indices(faces.classes, run.files.classes), len(run.files.classes))

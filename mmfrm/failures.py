@@ -34,8 +34,8 @@ def _explanation(error: BaseException) -> tuple[str, bool]:  # noqa: PLR0911 - a
         return f"A setting is wrong. {error}", False
     if _is_out_of_memory(error):
         return (
-            "Out of memory. Choose a smaller batch size or network, or free memory; "
-            "what is done so far is kept, and the job goes on from there.",
+            "Out of memory. Free some, and the job goes on from what is done so far; or start a new one with "
+            "a smaller batch size or network (a training may start from this one's last checkpoint).",
             True,
         )
     if isinstance(error, OSError):

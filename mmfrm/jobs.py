@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -285,7 +286,7 @@ def write_job(folder: Path, job: Job) -> None:
     """Write job.json, whole or not at all."""
     kind = next(k for k, c in JOBS.items() if type(job) is c)
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "job.json.part"
+    part = folder / f"job.json.{os.getpid()}.part"  # the processes of torchrun write it all at once
     part.write_text(json.dumps({"format": FORMAT, "kind": kind, **dataclasses.asdict(job)}, indent=2) + "\n")
     part.replace(folder / "job.json")
 

@@ -89,8 +89,9 @@ class Pulse:
         loss = float(self._loss) if self._loss is not None else 0.0
         if not math.isfinite(loss):
             raise JobError(
-                "The loss is no longer a number (NaN or infinite). Lower optim.learning_rate, lengthen "
-                "optim.warmup_steps, clip gradients (optim.gradient_clip), or set runtime.precision to fp32. "
-                "The last checkpoint is from before, and the run can go on from it."
+                "The loss is no longer a number (NaN or infinite). The last checkpoint is from before: steer "
+                "the run to a lower learning rate (its page, or python -m mmfrm steer), or set "
+                "runtime.precision to fp32, and let it go on; or start a new run with a longer "
+                "optim.warmup_steps or with optim.gradient_clip."
             )
         return loss

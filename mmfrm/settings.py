@@ -10,6 +10,8 @@ from typing import Any, get_type_hints
 from mmfrm.config import TrainConfig
 from mmfrm.schema import ConfigError, from_dict
 
+FREE_TO_CHANGE = ("runtime.", "optim.patience")  # settings that a resumed run may have changed
+
 
 @dataclass(frozen=True)
 class Setting:

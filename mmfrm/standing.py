@@ -16,11 +16,10 @@ from mmfrm.data import Faces, FaceSplit
 from mmfrm.events import EpochEnd, Notice
 from mmfrm.failures import JobError
 from mmfrm.schema import from_dict
-from mmfrm.settings import difference
+from mmfrm.settings import FREE_TO_CHANGE, difference
 
 MODEL = "model"  # folder of the best epoch's weights, inside the job folder
 HEADLINE = ("accuracy", "accuracy_low", "accuracy_high", "mean_class_accuracy", "macro_f1", "loss")
-FREE_TO_CHANGE = ("runtime.", "optim.patience")  # settings that a resumed run may have changed
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
 

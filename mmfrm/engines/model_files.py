@@ -52,10 +52,15 @@ class ModelFiles:
         return digest[:16]
 
     @property
+    def card(self) -> dict[str, Any]:
+        """What is told of the model; empty where nothing is."""
+        card = self.description.get("card")
+        return card if isinstance(card, dict) else {}
+
+    @property
     def temperature(self) -> float:
         """What its logits are to be divided by; 1 where none was fitted."""
-        card = self.description.get("card")
-        return (temperature_of(card) if isinstance(card, dict) else None) or 1.0
+        return temperature_of(self.card) or 1.0
 
     @property
     def checks(self) -> dict[str, dict[str, Any]]:

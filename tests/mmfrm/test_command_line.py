@@ -227,6 +227,10 @@ def test_a_training_is_extended_by_a_command_of_its_own(
     assert isinstance(job, TrainJob)
     assert [(o["number"], o["do"]) for o in job.steering] == [(1, "extend"), (2, "extend"), (3, "scale_rate")]
     assert main([*train, "optim.epochs=3"]) == 0  # the same command goes on
+    assert main([*train, "optim.epochs=3", "--set", "runtime.precision=fp32"]) == 0, "a remedy of failures"
+    assert read_job(Path(folder)).config.runtime.precision == "fp32"  # type: ignore[attr-defined]
+    assert read_job(Path(folder)).steering  # type: ignore[attr-defined]
+    assert main([*train, "optim.epochs=3", "--set", "optim.batch_size=8"]) == WRONG_USAGE
     for wrong in (["--extend", "1.5"], ["--extend", "x"], []):
         try:
             code = main(["steer", folder, *wrong])

@@ -157,3 +157,13 @@ def test_distributions_are_mapped_and_scaled_to_one() -> None:
     view = mapped(split, [1, 1, None], 2)
     assert view.positions.tolist() == [0]  # all of the second falls on the class left out
     torch.testing.assert_close(view.targets, torch.tensor([[0.0, 1.0]]))
+
+
+def test_flipped_answers_are_averaged_as_predict_averages_them(drawn_faces: Path, model: Path) -> None:
+    network, temperature = load_model(model).network, 0.6
+    images, _ = open_faces(drawn_faces, DataConfig()).splits["test"].batch(range(4))
+    runtime = prepare(RuntimeConfig(precision="fp32"))
+    alone = [answer(network, x, runtime)[1] for x in (images, images.flip(-1))]
+    said = answer(network, images, runtime, True, temperature)[1]
+    mean = sum((logits / temperature).softmax(1) for logits in alone) / 2
+    assert torch.allclose((said / temperature).softmax(1), torch.as_tensor(mean), atol=1e-5)
