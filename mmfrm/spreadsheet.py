@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,26 @@ from typing import Any
 # A cell that begins so is run as a formula by Excel, LibreOffice or Sheets (OWASP, "CSV Injection"); the
 # full-width forms count where the spreadsheet's language is Chinese or Japanese.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# Where the comma is the decimal mark, spreadsheets split our lines at semicolons. Quotes are heeded at the
+# beginning of a cell alone, which then is that of the line: so a cell may begin after any semicolon.
+_INNER = re.compile(r"""([;\t\r\n][ "]*)(?=[=+\-@＝＋－＠])""")
+_SPLITTING = re.compile(r'[,;\t\r\n"]')
 
 
 def safe_cell(text: str) -> str:
     """Text as a spreadsheet shows it and never runs it: an apostrophe before what looks like a formula."""
+    text = _INNER.sub(r"\1'", text)
     return "'" + text if text.lstrip(" ").startswith(_FORMULA) else text
+
+
+def csv_line(cells: Iterable[str]) -> str:
+    """A line of a CSV. Cells with what any spreadsheet splits at are quoted, not only those with commas."""
+    return ",".join(_quoted(cell) if _SPLITTING.search(cell) else cell for cell in cells) + "\n"
+
+
+def _quoted(cell: str) -> str:
+    doubled = cell.replace('"', '""')
+    return f'"{doubled}"'
 
 
 BOX_COLUMNS = (
@@ -39,12 +54,12 @@ def write_csv(
     boxes = BOX_COLUMNS if with_boxes else ()
     part = path.with_name(path.name + ".part")
     with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", *boxes, "class", "confidence", *(f"p_{name}" for name in classes), "error"])
+        shares = (safe_cell(f"p_{name}") for name in classes)
+        file.write(csv_line(["file", *boxes, "class", "confidence", *shares, "error"]))
         for row in rows:
             name, cells = _cells(row, classes)
             counts[name] += 1
-            writer.writerow([cells[0], *(box_cells(row) if with_boxes else ()), *cells[1:]])
+            file.write(csv_line([cells[0], *(box_cells(row) if with_boxes else ()), *cells[1:]]))
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

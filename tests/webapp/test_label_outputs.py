@@ -117,6 +117,21 @@ def test_tables_say_what_the_model_and_what_people_said_and_run_no_formula(
     assert not any(cell.startswith(("=", "+", "-", "@")) for row in table for cell in row.values())
 
 
+def test_no_table_of_a_batch_has_a_formula_where_semicolons_separate_cells(
+    editor: User, client_of: Any, reviewed: LabelBatch, tmp_path: Path
+) -> None:
+    reviewed.predictions.filter(index__in=(6, 8)).update(file="a;=1+1;.jpg", error="no;=1+1")
+    client = client_of(editor)
+    for name in ("csv", "votes"):
+        rows = csv.reader(io.StringIO(downloaded(client, name, reviewed).decode()), delimiter=";")
+        assert not any(cell.strip(' "').startswith("=") for row in rows for cell in row)
+    path = tmp_path / "votes.zip"
+    path.write_bytes(downloaded(client, "votes_zip", reviewed))
+    job = ImportJob(source=str(path), out=str(tmp_path / "votes"))
+    assert isinstance(list(ingest(tmp_path / "job", job, Control()))[-1], Finished)
+    assert len(FacePack(tmp_path / "votes").samples) == 4, "each row of the table finds its face"
+
+
 def test_class_folders_hold_every_face_byte_for_byte_under_what_holds(
     editor: User, client_of: Any, reviewed: LabelBatch, pictures: list[bytes]
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from mmfrm.spreadsheet import safe_cell
+from mmfrm.spreadsheet import csv_line, safe_cell
 from webapp.accounts.permissions import get_editable, may_administer, may_create, may_edit, require
 from webapp.accounts.request import user_of
 from webapp.datasets import (
@@ -250,14 +249,8 @@ def frame(request: HttpRequest, version: DatasetVersion, tab: str) -> dict[str, 
     }
 
 
-class _Echo:
-    def write(self, line: str) -> str:
-        return line
-
-
 def _refusal_lines(version: DatasetVersion) -> Iterator[str]:
-    writer = csv.writer(_Echo(), lineterminator="\n")
-    yield writer.writerow(["file", "verdict", "reason"])
+    yield csv_line(["file", "verdict", "reason"])
     rows = version.refusals.order_by("index").values_list("name", "verdict", "reason")
     for row in rows.iterator(2000):
-        yield writer.writerow([safe_cell(cell) for cell in row])
+        yield csv_line(map(safe_cell, row))

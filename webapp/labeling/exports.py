@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET
 
-from mmfrm.spreadsheet import safe_cell
+from mmfrm.spreadsheet import csv_line, safe_cell
 from webapp import packs
 from webapp.accounts.permissions import get_visible
 from webapp.labeling import selectors
@@ -79,16 +78,10 @@ def joined(lines: Iterator[str]) -> Iterator[str]:
 # --- rows ------------------------------------------------------------------------------------------
 
 
-class _Echo:
-    def write(self, line: str) -> str:
-        return line
-
-
 def csv_lines(batch: LabelBatch) -> Iterator[str]:
     """The CSV a line at a time, safe for spreadsheets."""
-    writer = csv.writer(_Echo(), lineterminator="\n")
     for cells in csv_rows(batch):
-        yield writer.writerow([safe_cell(cell) for cell in cells])
+        yield csv_line(map(safe_cell, cells))
 
 
 def csv_rows(batch: LabelBatch) -> Iterator[list[str]]:
@@ -176,5 +169,5 @@ def file_name(row: Prediction, data: bytes) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without what a file system, or whoever unpacks, could take for a path."""
-    return re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", text).strip(" .") or "_"
+    """Without what whoever unpacks could take for a path, or a spreadsheet for the end of a cell."""
+    return re.sub(r'[\x00-\x1f<>:;"/\\|?*]', "_", text).strip(" .") or "_"

@@ -7,8 +7,6 @@ votes. Faces without a vote are not in the table.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -16,7 +14,7 @@ from itertools import islice
 from django.http import HttpRequest, StreamingHttpResponse
 from django.views.decorators.http import require_GET
 
-from mmfrm.spreadsheet import safe_cell
+from mmfrm.spreadsheet import csv_line, safe_cell
 from webapp.labeling import exports, selectors
 from webapp.labeling.models import Correction, LabelBatch, Prediction, Verdict
 from webapp.zips import zip_stream
@@ -99,6 +97,4 @@ def _row(face: Prediction, counts: list[int], data: bytes) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow([safe_cell(cell) for cell in cells])
-    return out.getvalue()
+    return csv_line(map(safe_cell, cells))
