@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,30 @@ def test_where_there_is_no_model_yet_the_one_that_ships_labels(photos: Path, adm
     model = LabelBatch.objects.get().model
     assert model.shipped
     assert (model.folder / "model.safetensors").is_file()
+
+
+def test_neither_a_date_before_zips_nor_a_name_of_an_older_system_costs_a_folder(
+    photos: Path, tmp_path: Path, administrator: User
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/No\xebl"))
+    try:
+        photos.rename(folder)
+    except OSError:
+        pytest.skip("this file system takes no name that is not UTF-8")
+    os.utime(folder / "day 0" / "0.jpg", (0, 0))
+    for i, name in enumerate((b"caf\xe9.jpg", b"caf\xe8.jpg")):
+        (folder / "day 0" / f"{i + 1}.jpg").rename(folder / "day 0" / os.fsdecode(name))
+    keep_model(administrator, "Starter")
+    said = called(folder, "--model", "Starter", "--no-wait")
+    assert "21 files" in said
+    batch = LabelBatch.objects.get()
+    assert batch.upload is not None
+    assert (batch.name, batch.upload.filename) == ("No\ufffdl", "No\ufffdl.zip")
+    with zipfile.ZipFile(batch.upload.path) as archive:
+        names = archive.namelist()
+        assert archive.testzip() is None
+    assert len(set(names)) == 21
+    assert {"day 0/0.jpg", "day 0/caf\ufffd.jpg", "day 0/caf\ufffd (2).jpg"} < set(names)
 
 
 def test_what_cannot_be_labelled_is_said_in_one_line(

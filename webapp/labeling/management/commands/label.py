@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from time import sleep
 from typing import Any
 
@@ -98,7 +98,7 @@ class Command(BaseCommand):
             upload = self._upload(user, source)
             return services.start_batch(
                 user,
-                name=(options["name"] or source.resolve().name)[:200],
+                name=(options["name"] or _printable(source.resolve().name))[:200],
                 model=model,
                 upload=upload,
                 flip_average=options["flip_average"],
@@ -118,12 +118,13 @@ class Command(BaseCommand):
             count = 0
             if source.is_file():
                 shutil.copyfile(source, packed)
-                name = source.name
+                name = _printable(source.name)
             else:
-                name = f"{source.resolve().name}.zip"
-                with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-                    for path in _files(source):
-                        archive.write(path, path.relative_to(source).as_posix())
+                name = f"{_printable(source.resolve().name)}.zip"
+                # not strict: a camera without a battery dates its photos before any zip could
+                with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+                    for path, inside in _named(source):
+                        archive.write(path, inside)
                         count += 1
                 if not count:
                     raise CommandError(f"{source} holds no files.")
@@ -185,6 +186,24 @@ def _files(folder: Path) -> Iterator[Path]:
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
         if path.is_file() and not hidden:
             yield path
+
+
+def _named(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Every file below a folder, and a name of its own that can be written in UTF-8."""
+    taken: set[str] = set()
+    for path in _files(folder):
+        plain = PurePosixPath(_printable(path.relative_to(folder).as_posix()))
+        name, number = plain, 1
+        while str(name) in taken:
+            number += 1
+            name = plain.with_stem(f"{plain.stem} ({number})")
+        taken.add(str(name))
+        yield path, str(name)
+
+
+def _printable(name: str) -> str:
+    """A file name as it can be shown: those of older systems are no UTF-8, so Python cannot write them."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _progress(job: Job) -> str:
