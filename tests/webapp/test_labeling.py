@@ -136,6 +136,17 @@ def test_an_upload_of_somebody_else_or_half_arrived_is_refused(
     assert not LabelBatch.objects.exists()
 
 
+def test_an_upload_that_another_tab_has_used_is_refused_in_words(
+    client: Client, model: Model, upload: Upload
+) -> None:
+    Upload.objects.update(claimed_at=timezone.now())
+    form = {"upload": str(upload.pk), "model": f"model:{model.pk}"}
+    answer = client.post(reverse("labeling:new"), form)
+    assert answer.status_code == 422
+    assert "has been used already" in answer.content.decode()
+    assert not LabelBatch.objects.exists()
+
+
 def test_rows_told_twice_are_kept_once(batch: LabelBatch) -> None:
     job = claimed(batch)
     rows = rows_of(batch, 6)

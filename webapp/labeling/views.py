@@ -41,19 +41,23 @@ def new(request: HttpRequest) -> HttpResponse:
     form = BatchForm(request.POST or None, user=user, initial={"model": request.GET.get("model", "")})
     if form.is_valid():
         data = form.cleaned_data
-        batch = services.start_batch(
-            user,
-            name=data["name"],
-            model=weights.model_of(user, form.cleaned_data["model"]),
-            upload=data["upload"],
-            flip_average=data["flip_average"],
-            faces=data["faces"],
-            min_face=data["min_face"],
-            keep_photos=data["keep_photos"],
-            temperature=data["temperature"],
-            private=data["private"],
-        )
-        return redirect("labeling:batch", batch.pk)
+        try:
+            batch = services.start_batch(
+                user,
+                name=data["name"],
+                model=weights.model_of(user, form.cleaned_data["model"]),
+                upload=data["upload"],
+                flip_average=data["flip_average"],
+                faces=data["faces"],
+                min_face=data["min_face"],
+                keep_photos=data["keep_photos"],
+                temperature=data["temperature"],
+                private=data["private"],
+            )
+        except RefusedError as error:
+            form.add_error(None, str(error))
+        else:
+            return redirect("labeling:batch", batch.pk)
     return render(request, "labeling/new.html", {"form": form}, status=422 if form.errors else 200)
 
 
