@@ -8,6 +8,7 @@ given to that label (for a plain label: to the true class), n_k = Σ_i q_ik and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,8 @@ from mmfrm.config import LossConfig
 
 MODES = ("off", "released", "intended")
 
+Summed = Callable[[Tensor], Tensor]  # a sum over this process's samples to that over the batch's
+
 
 class RFLoss(nn.Module):
     """RFLoss of a batch, a scalar in fp32 whatever the precision of the logits.
@@ -28,10 +31,13 @@ class RFLoss(nn.Module):
 
     `intended`: (1/2B) Σ_k Σ_i q_ik · |p_i − μ_k|, half the mean absolute deviation of p within the
     classes; differentiable, through μ too. All p equal is a trivial minimum: use it beside cross-entropy.
-    While gradients are recorded under torch.distributed, μ is that of the whole batch on all devices, so
-    that the mean over devices (which DDP takes) is the loss of the whole batch.
 
     `off`: zero.
+
+    Under torch.distributed the batch is that of all devices together: every device's μ is of the whole
+    batch, `released` is the whole batch's on every device, and the mean of `intended` over devices (which
+    DDP takes), weighted by their parts of the batch, is the whole batch's. So all devices must come here
+    together; under `torch.no_grad`, as in validation, where they need not, each looks at its own batch.
     """
 
     def __init__(self, mode: str = "intended") -> None:
@@ -44,23 +50,37 @@ class RFLoss(nn.Module):
         # (B, K), int64 (B,) or float (B, K) -> ()
         if self.mode == "off":
             return torch.zeros((), device=logits.device)
-        return _intended(logits, labels) if self.mode == "intended" else _released(logits, labels)
+        p = label_probability(logits, labels)
+        summed = _over_devices if torch.is_grad_enabled() else _here
+        if self.mode == "intended":
+            return _intended(p, labels, logits.shape[1], summed)
+        return _released(p.detach(), labels, logits.shape[1], summed)
+
+    def of_split(self, p: Tensor, shares: Tensor, batch_size: int) -> Tensor:
+        """RFLoss of a whole split, taken as one batch: p (n,), shares q (n, K) -> ().
+
+        So it depends neither on the order of the samples nor on the batches and processes in which they
+        were seen. `released` grows with the batch and is scaled to one of `batch_size` samples, as those
+        of the training. In small batches, μ follows its few samples, and in `released` that of an absent
+        class is 0: the training's figure, a mean over batches, differs by a little from this one.
+        """
+        if self.mode == "off":
+            return p.new_zeros(())
+        if self.mode == "intended":
+            return _intended(p, shares, shares.shape[1], _here)
+        return _released(p, shares, shares.shape[1], _here) * (batch_size / len(p))
 
 
-def _probabilities(logits: Tensor) -> Tensor:
+def label_probability(logits: Tensor, labels: Tensor) -> Tensor:
+    """p (B,) of logits (B, K) and labels int64 (B,) or shares (B, K), in fp32 at least."""
     # In bf16 a probability near one has two digits, less than the deviations that are measured here.
-    return torch.softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
-
-
-def _label_probability(logits: Tensor, labels: Tensor) -> Tensor:
-    # (B, K), labels -> p (B,)
-    probabilities = _probabilities(logits)
+    probabilities = torch.softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
     if labels.is_floating_point():
         return (labels.to(probabilities.dtype) * probabilities).sum(1)
     return probabilities.gather(1, labels[:, None]).squeeze(1)
 
 
-def _class_means(p: Tensor, labels: Tensor, classes: int, *, over_devices: bool = False) -> Tensor:
+def _class_means(p: Tensor, labels: Tensor, classes: int, summed: Summed) -> Tensor:
     # (B,), labels -> μ (K,)
     if labels.is_floating_point():
         shares = labels.to(p.dtype)
@@ -68,22 +88,24 @@ def _class_means(p: Tensor, labels: Tensor, classes: int, *, over_devices: bool 
     else:
         pairs = torch.stack([torch.ones_like(p), p])  # counts and sums in one pass
         sums = pairs.new_zeros(2, classes).index_add(1, labels, pairs)
-    if over_devices:
-        sums = _sum_over_devices(sums)
+    sums = summed(sums)
     return sums[1] / (sums[0] + 1e-4)
 
 
-def _sum_over_devices(x: Tensor) -> Tensor:
-    if not (torch.is_grad_enabled() and dist.is_available() and dist.is_initialized()):
+def _here(x: Tensor) -> Tensor:
+    return x
+
+
+def _over_devices(x: Tensor) -> Tensor:
+    if not (dist.is_available() and dist.is_initialized()):
         return x
     from mmfrm.ddp import sum_over_processes
 
     return sum_over_processes(x)
 
 
-def _intended(logits: Tensor, labels: Tensor) -> Tensor:
-    p = _label_probability(logits, labels)
-    means = _class_means(p, labels, logits.shape[1], over_devices=True)
+def _intended(p: Tensor, labels: Tensor, classes: int, summed: Summed) -> Tensor:
+    means = _class_means(p, labels, classes, summed)
     if labels.is_floating_point():
         deviations = (labels.to(p.dtype) * (p[:, None] - means).abs()).sum()
     else:
@@ -91,11 +113,9 @@ def _intended(logits: Tensor, labels: Tensor) -> Tensor:
     return deviations / (2 * len(p))
 
 
-@torch.no_grad()
-def _released(logits: Tensor, labels: Tensor) -> Tensor:
-    p = _label_probability(logits, labels)
-    means = _class_means(p, labels, logits.shape[1])
-    return (p[:, None] - means).abs().sum() / 64
+def _released(p: Tensor, labels: Tensor, classes: int, summed: Summed) -> Tensor:
+    means = _class_means(p, labels, classes, summed)
+    return summed((p[:, None] - means).abs().sum()) / 64
 
 
 class LossParts(NamedTuple):
@@ -127,11 +147,15 @@ class Criterion(nn.Module):
         if logits.dtype != torch.float64:
             logits = logits.float()
         cross_entropy = self._cross_entropy(logits, targets)
-        if self.config.rfloss == "intended" and not rfloss_active:
-            with torch.no_grad():  # shown on the chart before it starts, but not paid for
-                rfloss = self.rfloss(logits, targets)
-        else:
-            rfloss = self.rfloss(logits, targets)
+        # Shown on the chart before it starts, but not paid for. Not under no_grad, which is for validation.
+        rfloss = self.rfloss(logits if rfloss_active else logits.detach(), targets)
+        return LossParts(self._total(cross_entropy, rfloss, rfloss_active), cross_entropy, rfloss)
+
+    def of_split(
+        self, cross_entropy: Tensor, p: Tensor, shares: Tensor, *, rfloss_active: bool, batch_size: int
+    ) -> LossParts:
+        """The loss of a whole split, whose mean cross-entropy is known, as of `RFLoss.of_split`."""
+        rfloss = self.rfloss.of_split(p, shares, batch_size)
         return LossParts(self._total(cross_entropy, rfloss, rfloss_active), cross_entropy, rfloss)
 
     def _total(self, cross_entropy: Tensor, rfloss: Tensor, rfloss_active: bool) -> Tensor:

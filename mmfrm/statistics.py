@@ -8,17 +8,20 @@ hold confusion, F1 and calibration error against it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mmfrm.loss import LossParts
+from mmfrm.loss import LossParts, label_probability
 
 BINS = 15  # of the calibration error, as in Guo et al. 2017 (arXiv 1706.04599)
 Z95 = 1.959963984540054  # two-sided 95 %
+
+# Mean cross-entropy (), p (n,) and shares (n, K) of a whole split -> its loss.
+WholeLoss = Callable[[Tensor, Tensor, Tensor], LossParts]
 
 
 class SplitStatistics:
@@ -26,11 +29,21 @@ class SplitStatistics:
 
     Under soft labels the true class of a sample is the one with the largest share. All figures are of the
     logits as they are; with a `temperature` there is also the calibration error of logits divided by it.
+
+    The losses are the means of those told with the batches. RFLoss depends on the batch it is taken of; with
+    `whole_loss`, it and the total are taken of the split as a whole, however it was cut into batches and
+    given to processes.
     """
 
-    def __init__(self, classes: Sequence[str], temperature: float | None = None) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        temperature: float | None = None,
+        whole_loss: WholeLoss | None = None,
+    ) -> None:
         self.classes = tuple(classes)
         self.temperature = temperature
+        self._whole_loss = whole_loss
         # 1, total, cross-entropy and RFLoss, each times the batch size and summed.
         self._sums: Tensor | None = None
         # One value a sample. All are kept (20 bytes each), since the deviation of p(true) about the mean
@@ -41,6 +54,8 @@ class SplitStatistics:
         self._tempered: list[Tensor] = []  # confidences at the temperature
         self._p_true: list[Tensor] = []
         self._alphas: list[Tensor] = []
+        self._targets: list[Tensor] = []  # as they came, and
+        self._p_label: list[Tensor] = []  # what is given to them, both for `whole_loss`
 
     @torch.no_grad()
     def update(self, logits: Tensor, targets: Tensor, alpha: Tensor, parts: LossParts) -> None:
@@ -55,6 +70,9 @@ class SplitStatistics:
         if self.temperature is not None:
             self._tempered.append(torch.softmax(logits.float() / self.temperature, dim=1).amax(1))
         self._alphas.append(alpha.detach().float().flatten())
+        if self._whole_loss is not None:
+            self._targets.append(targets)
+            self._p_label.append(label_probability(logits, targets))
         losses = torch.stack([torch.ones_like(parts.total), *parts]).detach().float() * len(labels)
         self._sums = losses if self._sums is None else self._sums + losses
 
@@ -86,6 +104,7 @@ class SplitStatistics:
             "p_true": self._p_true,
             "alphas": self._alphas,
             **({} if self.temperature is None else {"tempered": self._tempered}),
+            **({} if self._whole_loss is None else {"targets": self._targets, "p_label": self._p_label}),
         }
 
     def figures(self) -> dict[str, Any]:
@@ -94,7 +113,6 @@ class SplitStatistics:
             raise ValueError("no batch was seen, so there are no figures")
         labels, predictions = torch.cat(self._labels).cpu(), torch.cat(self._predictions).cpu()
         confusion = _confusion(labels, predictions, len(self.classes))
-        count, *losses = self._sums.double().cpu().tolist()
         alphas = torch.cat(self._alphas).double().cpu()
         right = int(confusion.trace())
         low, high = wilson(right, len(labels))
@@ -102,7 +120,7 @@ class SplitStatistics:
         present = [c for c in classes if c["count"]]
         return {
             "count": len(labels),
-            **dict(zip(("loss", "cross_entropy", "rfloss"), (x / count for x in losses), strict=True)),
+            **self._losses(self._sums.double().cpu()),
             "accuracy": right / len(labels),
             "accuracy_low": low,
             "accuracy_high": high,
@@ -115,6 +133,16 @@ class SplitStatistics:
             "confusion": confusion.tolist(),
             "classes": classes,
         }
+
+    def _losses(self, sums: Tensor) -> dict[str, float]:
+        parts = LossParts(*(sums[1:] / sums[0]))
+        if self._whole_loss is not None:
+            targets, p = torch.cat(self._targets).cpu(), torch.cat(self._p_label).double().cpu()
+            if not targets.is_floating_point():
+                targets = torch.nn.functional.one_hot(targets, len(self.classes))
+            parts = self._whole_loss(parts.cross_entropy, p, targets.double())
+        total, cross_entropy, rfloss = (part.item() for part in parts)
+        return {"loss": total, "cross_entropy": cross_entropy, "rfloss": rfloss}
 
     def _at_temperature(self, correct: Tensor) -> dict[str, float]:
         if self.temperature is None:

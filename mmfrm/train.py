@@ -148,7 +148,7 @@ class Training:
         """Learn from every training image, validate, checkpoint. False where it was stopped."""
         if not (yield from self._learn()):
             return False
-        val = SplitStatistics(self._faces.classes)
+        val = self._split_statistics()
         if not (yield from self._measure(self._learner.answering, "val", val, "validating")):
             yield self._save()
             return False
@@ -209,6 +209,16 @@ class Training:
         )
         self._figures.add(outcome)
         return outcome
+
+    def _split_statistics(self, temperature: float | None = None) -> SplitStatistics:
+        """For a pass over val or test. Its batches are as large as is quick, and a process's parts of them
+        are not of the same images as those of one alone, so RFLoss is taken of the whole split."""
+        loss = partial(
+            self._learner.criterion.of_split,
+            rfloss_active=self._rfloss_active(),
+            batch_size=self._config.optim.batch_size,
+        )
+        return SplitStatistics(self._faces.classes, temperature, loss)
 
     def _measure(
         self, network: nn.Module, split: str, statistics: SplitStatistics | Answers, phase: str
@@ -280,7 +290,7 @@ class Training:
             return False
         standing.temperature = answers.temperature()
         if self._opens_test:
-            test = SplitStatistics(self._faces.classes, standing.temperature)
+            test = self._split_statistics(standing.temperature)
             if not (yield from self._measure(network, "test", test, "testing")):
                 return False
             standing.test = test.figures()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from mmfrm.events import EpochEnd, Event, Finished, Started, Steered, StepDone, 
 from mmfrm.jobs import TrainJob, write_job
 from mmfrm.loss import Criterion
 from mmfrm.nn import build_network
+from mmfrm.settings import replace
 from tests.mmfrm.training import drawn_faces, epoch_ends, smallest, trained
 
 __all__ = ["drawn_faces"]  # a fixture
@@ -106,6 +108,22 @@ def test_two_processes_have_the_loss_curve_of_one_also_after_a_stop(
             assert end[split]["count"] == theirs[epoch][split]["count"]
             for figure in ("loss", "cross_entropy", "rfloss", "alpha_mean"):
                 assert end[split][figure] == pytest.approx(theirs[epoch][split][figure], abs=1e-3), figure
+
+
+def test_two_processes_have_the_released_rfloss_of_one_before_and_after_it_starts(
+    tmp_path: Path, drawn_faces: Path
+) -> None:
+    """It is a sum over the batch, so that each process alone would have a part of it only."""
+    config = replace(CONFIG, {"loss.rfloss": "released", "loss.rfloss_start": 0.5})
+    write_job(tmp_path, TrainJob(data=str(drawn_faces), config=config))
+    process = torchrun(tmp_path)
+    mine = epoch_ends(read(process))
+    assert process.wait(60) == 0
+    theirs = epoch_ends(trained(tmp_path / "alone", drawn_faces, config))
+    assert list(mine) == list(theirs) == [0, 1]
+    for epoch, split, figure in itertools.product((0, 1), ("train", "val"), ("loss", "rfloss")):
+        expected = theirs[epoch][split][figure]
+        assert mine[epoch][split][figure] == pytest.approx(expected, abs=1e-3), (epoch, split, figure)
 
 
 def _as_rank(rank: int, port: int) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
 from mmfrm.config import LossConfig
-from mmfrm.loss import Criterion, RFLoss, class_weights
+from mmfrm.loss import Criterion, RFLoss, class_weights, label_probability
 from tests.mmfrm.test_golden_vectors import REFERENCE, reference_program
 
 COUNTS = torch.tensor([50, 30, 20])
@@ -151,24 +153,51 @@ def test_a_class_absent_from_training_weighs_nothing() -> None:
     assert weights.tolist() == [1.0, 0.0, 1.0]
 
 
+OWN = (slice(0, 10), slice(10, 16))  # the devices' parts of a batch of 16
+
+
 def test_two_devices_have_the_loss_and_gradient_of_one_with_the_whole_batch(tmp_path: Path) -> None:
-    logits, labels = batch(16)
-    logits.requires_grad_()
-    RFLoss("intended")(logits, labels).backward()
     spawn(_one_device, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
-    parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
-    assert logits.grad is not None
-    assert torch.allclose(torch.cat([p["gradient"] for p in parts]) / 2, logits.grad, atol=1e-7)
-    mean = (parts[0]["loss"] + parts[1]["loss"]) / 2
-    assert mean == pytest.approx(RFLoss("intended")(logits, labels).item(), rel=1e-6)
+    devices = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    for mode, active in itertools.product(("intended", "released"), (False, True)):
+        whole = _loss_and_gradient(mode, active, slice(0, 16))
+        first, second = (found[mode, active] for found in devices)
+        gradient = torch.cat([first["gradient"], second["gradient"]]) / 2  # as DDP does it
+        assert torch.allclose(gradient, whole["gradient"], atol=1e-7), (mode, active)
+        for part in ("total", "rfloss"):
+            mean = (10 * first[part] + 6 * second[part]) / 16
+            assert mean == pytest.approx(whole[part], rel=1e-5), (mode, active, part)
+
+
+def _loss_and_gradient(mode: str, active: bool, own: slice) -> dict[str, Any]:
+    logits, labels = batch(16)
+    mine = logits[own].clone().requires_grad_()
+    parts = Criterion(LossConfig(rfloss=mode), COUNTS)(mine, labels[own], active)
+    share = len(mine) * 2 / 16 if dist.is_initialized() else 1.0  # as in the trainer
+    (parts.total * share).backward()
+    return {"gradient": mine.grad, "total": parts.total.item(), "rfloss": parts.rfloss.item()}
 
 
 def _one_device(rank: int, folder: str) -> None:
     warnings.simplefilter("ignore")
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    logits, labels = batch(16)
-    own = logits[8 * rank : 8 * rank + 8].clone().requires_grad_()
-    loss = RFLoss("intended")(own, labels[8 * rank : 8 * rank + 8])
-    loss.backward()
-    torch.save({"loss": loss.item(), "gradient": own.grad}, Path(folder) / f"{rank}.pt")
+    cases = itertools.product(("intended", "released"), (False, True))
+    found = {case: _loss_and_gradient(*case, OWN[rank]) for case in cases}
+    if rank == 0:  # in validation, one may have more batches than the other: nobody is waited for
+        with torch.no_grad():
+            RFLoss("released")(*batch(16))
+    torch.save(found, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_rfloss_of_a_split_is_that_of_one_batch_and_released_is_scaled_to_the_trainings(soft: bool) -> None:
+    logits, labels = batch(96)
+    shares = torch.softmax(batch(96, seed=1)[0], 1) if soft else F.one_hot(labels, 3).float()
+    p = label_probability(logits, shares)
+    for mode, scale in (("off", 0.0), ("intended", 1.0), ("released", 32 / 96)):
+        rfloss = RFLoss(mode)
+        found = rfloss.of_split(p, shares, batch_size=32)
+        assert found.item() == pytest.approx(scale * rfloss(logits, shares).item(), rel=1e-5), mode
+        again = rfloss.of_split(p.flip(0), shares.flip(0), batch_size=32)
+        assert again.item() == pytest.approx(found.item(), rel=1e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
+from mmfrm.config import LossConfig
 from mmfrm.events import EpochEnd
-from mmfrm.loss import LossParts
-from mmfrm.statistics import SplitStatistics, calibration_error, wilson
+from mmfrm.loss import Criterion, LossParts, RFLoss
+from mmfrm.statistics import SplitStatistics, WholeLoss, calibration_error, wilson
 
 CLASSES = ("neutral", "happiness", "fear", "contempt")  # the last has no sample here
 Batch = tuple[Tensor, Tensor, Tensor, LossParts]
@@ -34,8 +36,8 @@ def batches(sizes: tuple[int, ...] = (32, 32, 7)) -> list[Batch]:
     return result
 
 
-def collected(some: list[Batch]) -> SplitStatistics:
-    statistics = SplitStatistics(CLASSES)
+def collected(some: list[Batch], whole_loss: WholeLoss | None = None) -> SplitStatistics:
+    statistics = SplitStatistics(CLASSES, whole_loss=whole_loss)
     for batch in some:
         statistics.update(*batch)
     return statistics
@@ -88,6 +90,29 @@ def test_losses_are_means_over_samples_not_over_batches(figures: dict[str, Any])
     assert figures["loss"] == pytest.approx(0.9 * mean, rel=1e-6)
     assert figures["rfloss"] == pytest.approx(0.1 * mean, rel=1e-6)
     assert figures["count"] == sum(weights)
+
+
+def loss_of_the_whole(mode: str) -> WholeLoss:
+    criterion = Criterion(LossConfig(rfloss=mode), torch.ones(4))
+    return partial(criterion.of_split, rfloss_active=True, batch_size=71)  # as many as there are
+
+
+@pytest.mark.parametrize("mode", ["intended", "released"])
+@pytest.mark.parametrize("soft", [False, True])
+def test_rfloss_can_be_taken_of_the_whole_split_instead_of_its_batches(
+    mode: str, soft: bool, figures: dict[str, Any], everything: tuple[Tensor, Tensor]
+) -> None:
+    def targets(labels: Tensor) -> Tensor:
+        return 0.7 * F.one_hot(labels, 4).float() + 0.075 if soft else labels
+
+    some = [(logits, targets(labels), alpha, parts) for logits, labels, alpha, parts in batches()]
+    found = collected(some, loss_of_the_whole(mode)).figures()
+    logits, labels = everything
+    rfloss = RFLoss(mode)(logits, targets(labels)).item()
+    assert found["rfloss"] == pytest.approx(rfloss, rel=1e-5)
+    assert found["loss"] == pytest.approx(0.9 * figures["cross_entropy"] + 0.2 * rfloss, rel=1e-5)
+    same = figures.keys() - {"loss", "rfloss"}
+    assert {name: found[name] for name in same} == {name: figures[name] for name in same}
 
 
 def test_the_spread_of_p_true_is_taken_about_the_mean_of_the_class_over_the_whole_split(
@@ -153,20 +178,22 @@ def test_without_a_batch_there_are_no_figures() -> None:
 
 def test_processes_that_saw_unequal_shares_agree_on_the_figures_of_the_whole(tmp_path: Path) -> None:
     spawn(_one_process, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
-    whole = collected(batches()).figures()
+    whole = collected(batches(), loss_of_the_whole("released")).figures()
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt")
         assert found["confusion"] == whole["confusion"]
         for ours, theirs in zip(found["classes"], whole["classes"], strict=True):
             assert ours == pytest.approx(theirs)  # sums in another order
-        assert found["loss"] == pytest.approx(whole["loss"], rel=1e-6)
+        for name in ("loss", "cross_entropy", "rfloss"):
+            assert found[name] == pytest.approx(whole[name], rel=1e-6), name
         assert found["calibration_error"] == pytest.approx(whole["calibration_error"])
 
 
 def _one_process(rank: int, folder: str) -> None:
     warnings.simplefilter("ignore")
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    statistics = collected(list(itertools.islice(batches(), rank, None, 2)))  # 39 samples and 32
+    mine = list(itertools.islice(batches(), rank, None, 2))  # 39 samples and 32
+    statistics = collected(mine, loss_of_the_whole("released"))
     statistics.gather()
     torch.save(statistics.figures(), Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()

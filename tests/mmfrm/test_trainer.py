@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -30,6 +31,7 @@ from mmfrm.events import (
 )
 from mmfrm.failures import JobError
 from mmfrm.learner import Learner
+from mmfrm.loss import RFLoss
 from mmfrm.nn import build_network
 from mmfrm.optim import AveragedWeights, Schedule, climb, descend, make_optimizer, norms_at_rest
 from mmfrm.progress import Meter
@@ -71,6 +73,25 @@ def test_a_run_learns(run: tuple[Path, list[Event]]) -> None:
     first, *_, last = of(EpochEnd, run[1])
     assert last.train["loss"] < first.train["loss"] - 0.2
     assert last.train["accuracy"] > 0.4  # seven classes
+
+
+def test_the_released_rfloss_of_val_is_of_as_many_images_as_a_training_step_has(
+    tmp_path: Path, drawn_faces: Path
+) -> None:
+    config = smallest(
+        optim__epochs=1, loss__rfloss="released", loss__rfloss_start=0.0, runtime__precision="fp32"
+    )
+    val = of(EpochEnd, trained(tmp_path, drawn_faces, config))[0].val
+    split = open_faces(str(drawn_faces), config.data).splits["val"]
+    images, labels = split.batch(np.arange(len(split)))
+    network = load_model(tmp_path / "model").network.eval()
+    with torch.inference_mode():
+        _, logits = network(images)
+    in_one_go = RFLoss("released")(logits, labels).item()
+    rfloss = in_one_go * config.optim.batch_size / len(split)
+    assert rfloss < in_one_go / 2
+    assert val["rfloss"] == pytest.approx(rfloss, rel=1e-3)
+    assert val["loss"] == pytest.approx(0.9 * val["cross_entropy"] + 0.2 * val["rfloss"], rel=1e-5)
 
 
 def test_a_run_says_what_it_works_with(run: tuple[Path, list[Event]]) -> None:
