@@ -31,6 +31,8 @@ _PATHS = (
 )  # fmt: skip
 _LABELS = ("label", "labels", "expression", "emotion", "class", "target", "category")
 _SPLITS = ("split", "usage", "set", "subset", "partition", "phase")
+_SHARE = "p_"  # a model's probability of a class, as in our own tables: nobody's vote
+_MOST_VOTES = 10**6  # for a class of one face; more are a slip
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class _Row:
     split: str | None
     group: str | None
     votes: list[int] | None
+    shares: bool  # its votes are no whole numbers, so its label counts
 
 
 @dataclass
@@ -113,12 +116,14 @@ def _index(archive: Archive) -> dict[str, Entry | None]:
 
 def _columns(header: list[str], groups: CsvGroups) -> _Columns | None:
     path, label, split = (column_named(header, names) for names in (_PATHS, _LABELS, _SPLITS))
-    votes = [i for i, cell in enumerate(header) if canonical(cell) is not None and i != label]
+    named = [i for i, cell in enumerate(header) if canonical(cell) is not None and i != label]
+    shares = [i for i in named if header[i].strip().lower().startswith(_SHARE)]
+    votes = [i for i in named if i not in shares]
     names = [canonical(header[i]) or header[i] for i in votes]
     has_votes = sum(name in EXPRESSIONS for name in names) >= 2 and len(set(names)) == len(names)
     if path is None or (label is None and not has_votes):
         return None
-    taken = {path, label, split, *(votes if has_votes else ())}
+    taken = {path, label, split, *shares, *(votes if has_votes else ())}
     return _Columns(
         path=path,
         label=label,
@@ -137,7 +142,7 @@ def _read_table(archive: Archive, entry: Entry, by_name: dict[str, Entry | None]
     columns = _columns(header, table.groups)
     if columns is None:
         return
-    seen = {found.name for _, found in table.found}
+    seen, before = {found.name for _, found in table.found}, len(table.found)
     named_split = split_named(base(entry.name).rpartition(".")[0])
     for cells in lines:
         row = _row(cells, columns, named_split)
@@ -155,7 +160,9 @@ def _read_table(archive: Archive, entry: Entry, by_name: dict[str, Entry | None]
             table.groups.see(columns.others, cells)
     if entry.name in table.used and columns.group is not None:
         table.groups.by = header[columns.group]
-    if columns.votes and entry.name in table.used:
+    found = [row for row, _ in table.found[before:]]
+    only_shares = any(row.shares for row in found) and all(row.votes is None for row in found)
+    if columns.votes and found and not only_shares:
         table.vote_names = columns.vote_names
 
 
@@ -165,19 +172,26 @@ def _row(cells: list[str], columns: _Columns, named_split: str | None) -> _Row |
     def cell(at: int | None) -> str:
         return cells[at] if at is not None and at < len(cells) else ""
 
-    try:
-        given = any(cell(i) for i in columns.votes)
-        votes = [int(float(cell(i) or 0)) for i in columns.votes] if given else None
-    except (ValueError, OverflowError):
-        return None
-    if votes is not None and not all(0 <= n <= 10**6 for n in votes):
-        return None
+    given = [cell(i) for i in columns.votes]
+    votes = _whole(given) if any(given) else None
     label = cell(columns.label)
     if columns.affectnet and label.isdigit():
         label = AFFECTNET[int(label)] if int(label) < len(AFFECTNET) else ""
+    shares = any(given) and votes is None
+    if shares and not label:
+        return None
     path = cell(columns.path).replace("\\", "/")
     split = split_named(cell(columns.split)) or named_split
-    return _Row(path, label, split, cell(columns.group) or None, votes) if path else None
+    return _Row(path, label, split, cell(columns.group) or None, votes, shares) if path else None
+
+
+def _whole(cells: list[str]) -> list[int] | None:
+    """Votes as whole numbers, an empty cell being none; None where one is not, as where they are shares."""
+    try:
+        votes = [float(cell or 0) for cell in cells]
+    except ValueError:
+        return None
+    return [int(n) for n in votes] if all(n.is_integer() and 0 <= n <= _MOST_VOTES for n in votes) else None
 
 
 def _labels(table: _Table) -> tuple[list[str], list[int | None]]:

@@ -244,6 +244,33 @@ def test_a_table_of_votes(tmp_path: Path) -> None:
     assert [sample.votes for sample in pack.samples] == [[8, 2, 0], [4, 4, 2]]
 
 
+def test_a_models_own_table_is_read_by_its_labels_not_by_its_probabilities(tmp_path: Path) -> None:
+    header = b"file,class,confidence,p_happiness,p_sadness,label,corrected,error\n"
+    files = {
+        "a.png": png(1),
+        "b.png": png(2),
+        "labels.csv": header + b"a.png,happiness,0.9,0.9,0.1,happiness,,\n"
+        b"b.png,happiness,1.0,1.0,0.0,sadness,yes,\n",
+    }
+    pack = imported(write_zip(tmp_path / "a.zip", files), tmp_path / "out")
+    assert pack.description.vote_columns is None
+    assert pack.description.classes == ["happiness", "sadness"]
+    assert [sample.label for sample in pack.samples] == [0, 1]
+
+
+def test_votes_that_are_no_whole_numbers_leave_the_label_its_say(tmp_path: Path) -> None:
+    files = {"a.png": png(1), "b.png": png(2), "c.png": png(3)}
+    shares = b"image,happy,sad,label\na.png,0.9,0.1,happy\nb.png,0.2,0.8,bored\nc.png,0.5,0.5,\n"
+    pack = imported(write_zip(tmp_path / "a.zip", files | {"t.csv": shares}), tmp_path / "out")
+    assert pack.description.vote_columns is None
+    assert pack.description.classes == ["happiness", "bored"]
+    assert [(sample.label, sample.votes) for sample in pack.samples] == [(0, None), (1, None)]
+    assert pack.description.report["rows_not_understood"] == 1
+    mixed = b"image,happy,sad,label\na.png,9,1,sad\nb.png,0.2,0.8,sad\nc.png,4.0,,happy\n"
+    pack = imported(write_zip(tmp_path / "b.zip", files | {"t.csv": mixed}), tmp_path / "out2")
+    assert [(s.label, s.votes) for s in pack.samples] == [(0, [9, 1]), (1, None), (0, [4, 0])]
+
+
 def test_several_tables_named_after_their_split(tmp_path: Path) -> None:
     files = {
         "a.png": png(1),
