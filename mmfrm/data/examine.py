@@ -14,6 +14,7 @@ from hashlib import sha256
 
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 
 from mmfrm.data.archive import UnreadableError
@@ -21,6 +22,7 @@ from mmfrm.data.finding import Align
 from mmfrm.data.layout import Item, LeftOutError, Loaded, extension_of
 from mmfrm.data.measure import Pixels, is_grey, measure, pixels_digest, thumbnail
 from mmfrm.data.native import Refusal, Sample
+from mmfrm.data.pixel_room import PixelRoom
 from mmfrm.images import EXTENSIONS, ImageError, decode, image_format, is_clean
 
 LEAST_SIDE = 8  # pixels; a face needs more
@@ -29,6 +31,7 @@ LOSSLESS_PIXELS = 512 * 512  # larger pictures that must be encoded anew become 
 
 _KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP",
           ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF"}  # fmt: skip
+_ROOM = PixelRoom()  # of the process: every thread of an import takes from it
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Examined:
 class _Seen:
     sample: Sample
     data: bytes
-    pixels: Pixels
+    thumbnail: NDArray[np.uint8]  # not the pixels: a chunk of large pictures would be gigabytes of them
     repair: str  # "" where the bytes were kept
 
 
@@ -65,7 +68,9 @@ def examine(
         try:
             if isinstance(data, UnreadableError):
                 raise data
-            one = _look(item, encode(data) if encode is not None else data, max_pixels, align)
+            packed = encode(data) if encode is not None else data
+            with _ROOM.held(packed):
+                one = _look(item, packed, max_pixels, align)
         except ValueError as error:  # ImageError, UnreadableError, and what `encode` raises
             refusals.append(_refusal(item, data, str(error)))
             continue
@@ -76,7 +81,6 @@ def examine(
 
 
 def _measured(seen: list[_Seen]) -> list[tuple[Sample, bytes]]:
-    thumbnails = [thumbnail(one.pixels, one.sample.grey) for one in seen]
     return [
         (
             replace(
@@ -88,7 +92,7 @@ def _measured(seen: list[_Seen]) -> list[tuple[Sample, bytes]]:
             ),
             one.data,
         )
-        for one, figures in zip(seen, measure(thumbnails), strict=True)
+        for one, figures in zip(seen, measure([one.thumbnail for one in seen]), strict=True)
     ]
 
 
@@ -133,7 +137,7 @@ def _look(item: Item, data: bytes, max_pixels: int, align: Align | None) -> _See
         grey=grey,
         box=box,
     )
-    return _Seen(sample, stored, pixels, repair)
+    return _Seen(sample, stored, thumbnail(pixels, grey), repair)
 
 
 def _size(data: bytes, pixels: Pixels) -> tuple[int, int]:

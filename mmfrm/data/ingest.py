@@ -43,7 +43,7 @@ from mmfrm.failures import JobError
 from mmfrm.jobs import ImportJob, SourceJob
 from mmfrm.progress import Meter
 
-VERSION = 2  # raised when the same source gives another data set
+VERSION = 3  # raised when the same source gives another data set
 TABLES = (".csv", ".tsv")
 CHUNK_ITEMS = 128
 CHUNK_BYTES = 16 * 2**20
@@ -81,7 +81,7 @@ def _ingest(
     yield Notice(text=f"Read as {plan.layout}: {plan.reason}.")
     if writer.resumed:
         yield Notice(text=f"Going on after {writer.journal.items:,} of {plan.total:,} files.")
-    else:
+    elif writer.journal.refused_bytes == 0:  # a kill before the first images leaves these written
         writer.add((), [*archive.refusals, *plan.refusals], 0)
     yield from _arrivals(plan, writer, job, control)
     writer.close()

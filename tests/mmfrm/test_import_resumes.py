@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,23 @@ def test_stopped_when_asked_to_it_goes_on_where_it_was(
     rest = import_events(source, tmp_path / "out")
     assert any(isinstance(event, Notice) and "Going on after" in event.text for event in rest)
     assert same(tmp_path / "out", whole)
+
+
+def test_what_an_archive_refuses_is_listed_once_however_often_nothing_arrives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> Iterator[Event]:
+        raise KeyboardInterrupt
+
+    source = write_zip(tmp_path / "a.zip", {"../out.png": png(1), "fear/a.png": png(2), "joy/b.png": png(3)})
+    with monkeypatch.context() as patched:
+        patched.setattr("mmfrm.data.ingest._arrivals", killed)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                import_events(source, tmp_path / "out")
+    import_events(source, tmp_path / "out")
+    lines = (tmp_path / "out" / "refused.jsonl").read_text().splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["../out.png"]
 
 
 def test_a_finished_import_is_not_done_again(source: Path, whole: Path) -> None:

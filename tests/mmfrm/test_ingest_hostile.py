@@ -9,6 +9,8 @@ import struct
 import subprocess
 import sys
 import tarfile
+import threading
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,7 +19,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmfrm.data.examine import examine
+from mmfrm.data.layout import Item
 from mmfrm.data.native import FacePack
+from mmfrm.data.pixel_room import PixelRoom
 from mmfrm.failures import JobError
 from mmfrm.images import decode, is_clean
 from tests.mmfrm.sources import (
@@ -447,6 +452,36 @@ def test_nothing_but_bad_files_says_why(tmp_path: Path) -> None:
     source = write_zip(tmp_path / "a.zip", {"a.png": b"x", "b.png": b"y"})
     with pytest.raises(JobError, match="2 × not an image"):
         import_events(source, tmp_path / "out")
+
+
+def test_of_a_chunk_of_large_pictures_one_is_held_at_a_time() -> None:
+    side = 2000
+    data = raw_png(side, side, 1, 0, bytes(side // 8 + 1) * side)
+    assert len(data) < 10_000
+    tracemalloc.start()
+    examined = examine([(Item(f"{i}.png", None), data) for i in range(10)], encode=None, max_pixels=10**8)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(examined.arrived) == 10
+    assert peak < 5 * 3 * side * side
+
+
+def test_huge_pictures_are_decoded_one_after_the_other_and_small_ones_meanwhile() -> None:
+    room = PixelRoom(most=60_000_000)
+    huge = raw_png(7000, 7000, 1, 0, b"")
+    came = threading.Event()
+
+    def second() -> None:
+        with room.held(huge):
+            came.set()
+
+    thread = threading.Thread(target=second)
+    with room.held(huge):
+        thread.start()
+        with room.held(png(1)), room.held(b"no picture"):
+            assert not came.wait(0.1)
+    thread.join(5)
+    assert came.is_set()
 
 
 def test_memory_stays_small_and_torch_unloaded(corpus: FacePack, tmp_path: Path) -> None:
