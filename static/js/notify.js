@@ -7,7 +7,7 @@ const WANTED = "notify"; // "yes" once somebody has pressed the button
 const SOUND = "notify-sound";
 const UNTIL = "ends-until"; // up to which moment this browser has been told
 const TOLD = "ends-told"; // what it has been told lately: a moment is not exact enough
-const REMEMBERED = 50;
+const REMEMBERED = 200; // more than end within the seconds that the server tells twice
 const DELAY = 1000; // ms: pages that are only passed through need no socket
 
 function kept(key) {

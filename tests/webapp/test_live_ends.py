@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 
 from mmfrm.events import Finished
 from tests.synthetic_runs import queued_run, ready_version
@@ -50,3 +52,27 @@ async def test_the_ends_of_ones_own_jobs_are_told_at_once_and_later_and_never_tw
     fresh = await opened(editor, "/ws/ends/?after=nonsense")  # never was here
     assert (await fresh.json())["ended"] == []
     await fresh.leave()
+
+
+@pytest.mark.parametrize("apart", [timedelta(minutes=1), timedelta(0)], ids=["over a night", "at once"])
+async def test_many_ends_come_in_several_messages_and_none_is_missed(apart: timedelta, editor: User) -> None:
+    first = timezone.now() - timedelta(hours=8)
+    rows = [
+        Job(kind="estimate", queue="gpu", owner=editor, title=f"run {number}", state="finished", attempt=1,
+            finished_at=first + number * apart)
+        for number in range(45)
+    ]  # fmt: skip
+    await Job.objects.abulk_create(rows)
+    socket = await opened(editor, f"/ws/ends/?after={quote(first.isoformat())}")
+    messages = [await socket.json() for _ in range(3)]
+    assert [len(message["ended"]) for message in messages] == [20, 20, 5]
+    assert [end["title"] for message in messages for end in message["ended"]] == [row.title for row in rows]
+    assert messages[0]["until"] == (first + 19 * apart).isoformat()
+    assert await socket.receive_nothing(0.5)
+    await socket.leave()
+    late = await opened(editor, f"/ws/ends/?after={quote(messages[0]['until'])}")  # left after the first
+    told: set[str] = set()
+    while rows[-1].title not in told:
+        told |= {end["title"] for end in (await late.json())["ended"]}
+    assert {row.title for row in rows[20:]} <= told
+    await late.leave()

@@ -17,6 +17,7 @@ from webapp.jobs.models import Job, JobEvent, Worker
 
 ENDS_OVERLAP = timedelta(seconds=15)
 MOST_ENDS = 20  # told at once
+EndOfJob = tuple[datetime, int]  # when it ended, and its number: an order without equals
 
 
 def may_watch(user: User, job: Job) -> bool:
@@ -55,14 +56,21 @@ def snapshot(job: Job) -> dict[str, Any]:
     }
 
 
-def ends_of(user: User, after: datetime) -> list[dict[str, Any]]:
-    """Somebody's own jobs that have finished or failed after a moment, or shortly before it.
+def ends_of(
+    user: User, after: datetime, beyond: EndOfJob | None = None
+) -> tuple[list[dict[str, Any]], EndOfJob | None]:
+    """Somebody's own jobs that have finished or failed after a moment, or shortly before it, oldest first.
 
-    Shortly before, because a transaction becomes visible later than the moment it writes.
+    Shortly before, because a transaction becomes visible later than the moment it writes. Where there may
+    be more, the last one comes along, `beyond` which to ask next: the moment alone would not get on where
+    many end within the overlap.
     """
     ended = Job.objects.filter(owner=user, state__in=(Job.State.FINISHED, Job.State.FAILED))
-    rows = ended.filter(finished_at__gt=after - ENDS_OVERLAP).order_by("finished_at", "pk")[:MOST_ENDS]
-    return [
+    since = Q(finished_at__gt=after - ENDS_OVERLAP)
+    if beyond is not None:
+        since = Q(finished_at__gt=beyond[0]) | Q(finished_at=beyond[0], pk__gt=beyond[1])
+    rows = list(ended.filter(since).order_by("finished_at", "pk")[:MOST_ENDS])
+    told = [
         {
             "key": f"{job.pk}.{job.attempt}",
             "kind": job.kind,
@@ -73,6 +81,9 @@ def ends_of(user: User, after: datetime) -> list[dict[str, Any]]:
         }
         for job in rows
     ]
+    if len(rows) < MOST_ENDS or rows[-1].finished_at is None:
+        return told, None
+    return told, (rows[-1].finished_at, rows[-1].pk)
 
 
 def moment(text: str) -> datetime:

@@ -31,6 +31,7 @@ COALESCE_SECONDS = 0.1  # hints that arrive within this become one message
 ENDS_POLL_SECONDS = 30.0  # as below, for what is no hurry
 POLL_SECONDS = 5.0  # rows are read this often even when no hint comes: hints may be lost
 PAGE = 500  # events a message at most
+Ends = tuple[datetime, list[dict[str, Any]], selectors.EndOfJob | None]
 
 
 class HintedConsumer(AsyncJsonWebsocketConsumer):
@@ -147,22 +148,26 @@ class EndsConsumer(HintedConsumer):
         after = parse_qs(self.scope["query_string"].decode()).get("after", [""])[0]
         self.after = selectors.moment(after)
         self.told: set[str] = set()
+        self.further: selectors.EndOfJob | None = None  # up to where it was told, if there is more
         self.is_first = True
         await self.follow(group_of_owner(user.pk))
 
-    def news(self, user: User) -> tuple[datetime, list[dict[str, Any]]]:
-        """The moment of looking, and the ends."""
+    def news(self, user: User) -> Ends:
+        """The moment of looking, the ends, and the last of them where there are more."""
         now = timezone.now()
-        return now, selectors.ends_of(user, self.after)
+        return now, *selectors.ends_of(user, self.after, self.further)
 
-    async def tell(self, news: tuple[datetime, list[dict[str, Any]]]) -> None:
+    async def tell(self, news: Ends) -> None:
         """Send what this page has not been told; at first also that there is nothing."""
-        until, ended = news
+        now, ended, self.further = news
+        until = self.further[0] if self.further else now  # whoever leaves now is told the others later
         fresh = [end for end in ended if end["key"] not in self.told]
         if fresh or self.is_first:
             await self.send_json({"until": until.isoformat(), "ended": fresh})
         self.told |= {end["key"] for end in fresh}
         self.is_first, self.after = False, until
+        if self.further:
+            self.changed.set()
 
     def poll_seconds(self) -> float:
         """Every page of everybody has one of these."""
