@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+log = logging.getLogger(__name__)
+
 LIMIT = 4 * 2**20  # bytes; as much again is kept of what came before
+PAUSE = 60.0  # seconds between tries to cut, where that fails
 
 
 class CappedLog:
@@ -17,9 +23,11 @@ class CappedLog:
     is too long it is copied to NAME.1 and cut to nothing; whoever appends goes on at the new end.
     """
 
-    def __init__(self, path: Path, limit: int = LIMIT) -> None:
+    def __init__(self, path: Path, limit: int = LIMIT, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
         self._limit = limit
+        self._clock = clock
+        self._cut_again_at = clock()
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def open(self) -> BinaryIO:
@@ -32,11 +40,28 @@ class CappedLog:
             file.write(text.rstrip("\n").encode(errors="replace") + b"\n")
 
     def cut_if_long(self) -> None:
-        """Keep the file within its limit. Called now and then by whoever looks after its writers."""
-        if self.path.exists() and self.path.stat().st_size > self._limit:
-            shutil.copyfile(self.path, self.path.with_name(self.path.name + ".1"))
-            with self.path.open("r+b") as file:
-                file.truncate(0)
+        """Keep the file within its limit. Called now and then by whoever looks after its writers.
+
+        They have more to do: a full disk leaves the file long and does not stop them.
+        """
+        if self._clock() < self._cut_again_at:
+            return
+        try:
+            if self.path.exists() and self.path.stat().st_size > self._limit:
+                self._cut()
+        except OSError as error:
+            self._cut_again_at = self._clock() + PAUSE  # callers look often, and a copy is long
+            log.warning("%s stays long: %s", self.path, error)
+
+    def _cut(self) -> None:
+        before = self.path.with_name(self.path.name + ".1")
+        try:
+            shutil.copyfile(self.path, before)
+        except OSError:
+            before.unlink(missing_ok=True)  # half a copy of what is still here only takes room
+            raise
+        with self.path.open("r+b") as file:
+            file.truncate(0)
 
     def tail(self, lines: int = 12, since: int = 0) -> str:
         """The last lines that were written after byte `since`."""

@@ -165,7 +165,7 @@ class Attempt:
 
     def _beat(self) -> None:
         try:
-            self.child.log.cut_if_long()
+            self.child.log.cut_if_long()  # never raises: without a heartbeat the job would be taken away
             state = services.heartbeat(self.job)
             self._steer()
         except AWAY as error:

@@ -135,10 +135,17 @@ class Supervisor:
 
     def _start(self, service: Service) -> None:
         self._tell_undertaker("watch", service.start())
+        self._note_pids()
+
+    def _note_pids(self) -> None:
+        """For people who look for a process. The product does not read it: a full disk stops nothing."""
         running = [f"{s.name} {s.pid}\n" for s in self._services if s.pid is not None]
         part = self._place.data_dir / "run" / "pids.part"
-        part.write_text("".join(running))
-        part.replace(part.with_name("pids"))
+        try:
+            part.write_text("".join(running))
+            part.replace(part.with_name("pids"))
+        except OSError as error:
+            say(f"The numbers of the processes could not be noted: {error}")
 
     def _prepare(self) -> str | None:
         """Migrate and collect; returns the path of a sign-in link, None (after saying why) on failure."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from pathlib import Path
 
-from workers.capped_log import CappedLog
+import pytest
+
+from workers.capped_log import PAUSE, CappedLog
 
 
 def test_a_long_log_is_cut_and_its_writer_goes_on(tmp_path: Path) -> None:
@@ -28,3 +32,31 @@ def test_the_tail_holds_only_what_was_written_since(tmp_path: Path) -> None:
 
 def test_the_tail_of_no_log_is_empty(tmp_path: Path) -> None:
     assert CappedLog(tmp_path / "none.txt").tail() == ""
+
+
+def test_a_full_disk_leaves_a_log_long_and_nobody_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    log = CappedLog(tmp_path / "web.log", limit=100, clock=lambda: now)
+    log.write("x" * 150)
+    copyfile, tries = shutil.copyfile, 0
+
+    def half(source: Path, target: Path) -> None:
+        nonlocal tries
+        tries += 1
+        target.write_bytes(source.read_bytes()[:50])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", half)
+    for _ in range(3):  # as a supervisor looks, ten times a second
+        log.cut_if_long()
+    assert log.size() == 151
+    assert [path.name for path in tmp_path.iterdir()] == ["web.log"]
+    assert tries == 1
+    assert "web.log stays long: [Errno 28] No space left on device" in caplog.text
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    now += PAUSE
+    log.cut_if_long()
+    assert log.size() == 0
+    assert (tmp_path / "web.log.1").stat().st_size == 151
