@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tarfile
 import zipfile
 from collections.abc import Iterator
 from hashlib import sha256
@@ -28,6 +27,7 @@ from mmfrm.data.entries import (
     printable,
 )
 from mmfrm.data.native import Refusal
+from mmfrm.data.tar_members import is_tar
 from mmfrm.data.tars import Tar
 from mmfrm.data.zips import TornZip, Zip, begins_as_zip
 from mmfrm.failures import JobError
@@ -74,7 +74,7 @@ def open_archive(path: Path, *, max_files: int, max_total_bytes: int, called: st
         archive = _Folder(path, max_files, name)
     elif zipfile.is_zipfile(path):
         archive = Zip(path, max_files, name)
-    elif tarfile.is_tarfile(path):
+    elif is_tar(path):
         archive = Tar(path, max_files, max_total_bytes, name)
     elif begins_as_zip(path):
         archive = TornZip(path, max_files, name)

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from mmfrm.data.entries import MAX_RATIO, READ_ERRORS, Entry, Names, UnreadableError, cap_count, file_identity
 from mmfrm.data.native import Refusal
+from mmfrm.data.tar_members import Member
 from mmfrm.failures import JobError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Tar:
 
     def __init__(self, path: Path, max_files: int, max_total_bytes: int, name: str) -> None:
         self.identity = file_identity(path)
-        self._tar = tarfile.open(path)  # noqa: SIM115 - closed by close()
+        self._tar = tarfile.open(path, tarinfo=Member)  # noqa: SIM115 - closed by close()
         self.refusals: list[Refusal] = []
         found = Names(self.refusals)
         limit = min(max_total_bytes, max(2**30, MAX_RATIO * path.stat().st_size))

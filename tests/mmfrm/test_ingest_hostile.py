@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmfrm.data.archive import open_archive
 from mmfrm.data.examine import examine
 from mmfrm.data.layout import Item
 from mmfrm.data.native import FacePack
@@ -418,6 +419,55 @@ def test_a_tar_that_unpacks_to_a_thousand_times_its_size_is_refused(tmp_path: Pa
                                         + packer.flush())  # fmt: skip
     with pytest.raises(JobError, match="bomb"):
         import_events(tmp_path / "a.tar.gz", tmp_path / "out")
+
+
+def tar_parts(*parts: tuple[bytes, bytes]) -> bytes:
+    """A tar of headers by hand: (type, content), and a good picture at the end."""
+    whole = b""
+    for kind, data in (*parts, (tarfile.REGTYPE, png(5))):
+        member = tarfile.TarInfo("last.png")
+        member.type, member.size = kind, len(data)
+        whole += member.tobuf() + data + bytes(-len(data) % 512)
+    return whole + bytes(1024)
+
+
+@pytest.mark.parametrize("kind", [b"L", b"K", b"x", b"X", b"g"])
+def test_a_tars_own_headers_are_no_bomb(tmp_path: Path, kind: bytes) -> None:
+    huge = (kind, bytes(3 * 2**20))
+    (tmp_path / "first.tar.gz").write_bytes(gzip.compress(tar_parts(huge)))
+    with pytest.raises(JobError, match="neither a zip, a tar"):
+        import_events(tmp_path / "first.tar.gz", tmp_path / "out")
+    (tmp_path / "later.tar.gz").write_bytes(gzip.compress(tar_parts((tarfile.REGTYPE, png(6)), huge)))
+    tracemalloc.start()
+    archive = open_archive(tmp_path / "later.tar.gz", max_files=10, max_total_bytes=2**30)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * 2**20
+    assert [entry.name for entry in archive.entries] == ["last.png"]
+    assert "a header of 3,145,728 bytes" in archive.refusals[0].reason
+    archive.close()
+
+
+def test_small_headers_of_a_whole_tar_do_not_pile_up(tmp_path: Path) -> None:
+    headers = [(b"g", b"%d k%d=" % (700_000, i) + b"v" * 699_990 + b"\n") for i in range(3)]
+    (tmp_path / "a.tar").write_bytes(tar_parts((tarfile.REGTYPE, png(6)), *headers))
+    archive = open_archive(tmp_path / "a.tar", max_files=10, max_total_bytes=2**30)
+    assert "a header of" in archive.refusals[0].reason
+    archive.close()
+
+
+def test_a_sparse_file_in_a_tar_is_refused_and_its_neighbour_arrives(tmp_path: Path) -> None:
+    whole = bytearray(tar_parts((tarfile.GNUTYPE_SPARSE, b"x" * 512)))
+    whole[:8] = b"hole.png"
+    whole[482] = 1  # its map goes on behind the header
+    whole[148:156] = b" " * 8
+    whole[148:156] = b"%06o\0 " % sum(whole[:512])
+    whole[512:512] = bytes(512)
+    (tmp_path / "a.tar").write_bytes(whole)
+    archive = open_archive(tmp_path / "a.tar", max_files=10, max_total_bytes=2**30)
+    assert [entry.name for entry in archive.entries] == ["last.png"]
+    assert [(r.name, r.reason) for r in archive.refusals] == [("hole.png", "a sparse file")]
+    archive.close()
 
 
 def test_a_folder_is_read_without_following_anything(tmp_path: Path) -> None:
