@@ -152,6 +152,16 @@ def test_the_files_length_is_believed_rather_than_the_row(client: Client) -> Non
     assert row(url).is_finished
 
 
+def test_a_file_whose_last_piece_was_not_noted_is_whole_all_the_same(client: Client, editor: User) -> None:
+    url = made(client, 100)
+    row(url).path.write_bytes(b"a" * 100)  # the process died before it noted that
+    with pytest.raises(UploadError, match="not arrived whole"):
+        services.claim(editor, row(url).pk)
+    assert offset_of(client, url) == 100
+    assert (row(url).received, row(url).is_finished) == (100, True)
+    services.claim(editor, row(url).pk)
+
+
 def test_an_empty_file_is_finished_at_once(client: Client) -> None:
     assert row(made(client, 0)).is_finished
 

@@ -101,9 +101,16 @@ def take_in(user: User, path: Path, *, filename: str) -> Upload:
 
 
 def settled(upload: Upload) -> int:
-    """How much has arrived, once no request writes any more. Raises UploadError: 410, 423."""
+    """How much has arrived, once no request writes any more. Raises UploadError: 410, 423.
+
+    Where all has, the row hears of it: the process may have died between the last piece and its note, and
+    no further piece would come that could tell.
+    """
     with _held(upload) as file:
-        return file.seek(0, os.SEEK_END)
+        end = file.seek(0, os.SEEK_END)
+        if end == upload.size and not upload.is_finished:
+            _note(upload, end)
+    return end
 
 
 def discard(upload: Upload) -> None:
