@@ -1,7 +1,7 @@
 """Faces that come to a version from elsewhere: read like any source, and laid beside what is there. No torch.
 
-A face whose pixels the version already has is not laid beside itself: its label is set right where it is,
-and it stays in its split. So what somebody corrected of a data set's own faces finds its way back.
+A face whose pixels the version already has is not laid beside itself: its label is set right wherever
+it is, and it stays in its split. So what somebody corrected of a data set's own faces finds its way back.
 """
 
 from __future__ import annotations
@@ -50,22 +50,24 @@ def merged(old: FacePack, samples: Sequence[Sample], arrived: FacePack) -> Merge
     labels = _labels(old.description.classes, arrived.description.classes)
     folder = os.path.relpath(arrived.folder, old.folder)
     result, places = list(samples), []
-    at = {sample.pixels or sample.sha256: i for i, sample in reversed(list(enumerate(result)))}
+    at: dict[str, list[int]] = {}  # pixels, and every sample that shows them
+    for i, sample in enumerate(result):
+        at.setdefault(sample.pixels or sample.sha256, []).append(i)
     changed = {"added": 0, "corrected": 0, "confirmed": 0}
     for sample in arrived.samples:
         label = None if sample.label is None else labels[sample.label]
         there = at.get(sample.pixels or sample.sha256)
         if there is None:
             moved = replace(sample, label=label, votes=None, pack=f"{folder}/{sample.pack}")
-            at[sample.pixels or sample.sha256] = len(result)
+            at[sample.pixels or sample.sha256] = [len(result)]
             result.append(moved)
             changed["added"] += 1
             places.append((sample.name, sample.name))
             continue
-        known = result[there]
-        changed["confirmed" if known.label == label else "corrected"] += 1
-        result[there] = replace(known, label=label, votes=None)
-        places.append((sample.name, known.name))
+        for i in there:
+            changed["confirmed" if result[i].label == label else "corrected"] += 1
+            result[i] = replace(result[i], label=label, votes=None)
+        places.append((sample.name, result[there[0]].name))
     return Merged(result, {what: n for what, n in changed.items() if n}, places)
 
 

@@ -178,3 +178,18 @@ def test_faces_are_added_and_those_that_are_there_already_are_set_right_in_place
     job = ReviseJob(source=str(old.folder), out=str(old.folder.parent / "v3"), add=str(strange))
     with pytest.raises(JobError, match="boredom"):
         list(revise(tmp_path / "job", job, Control()))
+
+
+def test_a_correction_reaches_every_one_of_equal_faces(old: FacePack, tmp_path: Path) -> None:
+    content = [s.sha256 for s in old.samples]
+    twins = [s for s in old.samples if content.count(s.sha256) == 2]
+    assert len(twins) == 4
+    one = twins[0]
+    other = next(name for name in NAMES if name != old.description.classes[one.label or 0])
+    files = {"a.png": old.bytes_of(one), "b.png": png(50), "labels.csv": b""}
+    files["labels.csv"] = f"path,label\na.png,{other}\nb.png,{NAMES[0]}\n".encode()
+    new = revised(old, add=str(write_zip(tmp_path / "more.zip", files)))
+    equal = [s for s in new.samples if s.sha256 == one.sha256]
+    assert [new.description.classes[s.label or 0] for s in equal] == [other, other]
+    assert {s.split for s in equal} == {"train", "test"}
+    assert new.description.report["changed"] == {"added": 1, "corrected": 2}
