@@ -1,7 +1,7 @@
 // One label batch: the summary chart, and the faces that come in while the job runs.
 import { draw, expressionColour } from "./charts.js";
+import { refreshFaces } from "./label-faces.js";
 import { follow } from "./live.js";
-import { fetchPart } from "./parts.js";
 
 const page = document.querySelector("[data-batch]");
 const REFRESH_MS = 2000;
@@ -25,7 +25,7 @@ function drawCounts() {
 
 function refresh() {
   pending = 0;
-  fetchPart("#faces", () => page.dataset.faces + location.search, drawCounts);
+  refreshFaces();
 }
 
 document.body.addEventListener("htmx:afterSettle", (event) => {

@@ -1,10 +1,9 @@
 // Select many faces of a batch's grid and set them at once: ticks, Shift for a range, then one key.
-import { Outbox, SIGNED_OUT } from "./label-outbox.js";
-import { fetchPart } from "./parts.js";
+import { refreshFaces } from "./label-faces.js";
+import { Outbox, SIGNED_OUT, refused } from "./label-outbox.js";
 import { toast } from "./toast.js";
 
 const settings = JSON.parse(document.getElementById("review-settings").textContent);
-const page = document.querySelector("[data-batch]");
 const bar = document.querySelector("[data-select-bar]");
 const outbox = new Outbox(settings);
 let last = null;
@@ -79,8 +78,14 @@ document.addEventListener("keydown", (event) => {
 
 // What the grid shows follows once all has arrived.
 outbox.addEventListener("change", (event) => {
-  if (event.detail) return;
-  fetchPart("#faces", () => page.dataset.faces + location.search);
+  if (!event.detail) refreshFaces();
+});
+outbox.addEventListener("sent", (event) => {
+  const lost = refused(event.detail);
+  if (!lost.size) return;
+  undoable = undoable.filter(({ key }) => !lost.has(key));
+  toast("Somebody else has spoken of some of these faces since; what they said holds.", "warning");
+  count();
 });
 outbox.addEventListener("trouble", (event) => {
   toast(event.detail.status === 401 ? SIGNED_OUT : "Not sent yet; trying again.", "warning");
