@@ -1,7 +1,7 @@
 // Reviewing faces by keyboard: one key an answer. The next face is shown when the answer cannot be lost any more.
 import { fetchPhoto, photoOf } from "./label-around.js";
 import { Figures } from "./label-figures.js";
-import { Outbox, SIGNED_OUT, post, uuid } from "./label-outbox.js";
+import { Outbox, SIGNED_OUT, post, refused, uuid } from "./label-outbox.js";
 import { drawStrip } from "./label-strip.js";
 import { toast } from "./toast.js";
 
@@ -21,7 +21,7 @@ let at = 0;
 let isOver = false;
 let isFetching = false;
 let lentUntil = "";
-const undoable = []; // {face, key, before}, the latest last
+let undoable = []; // {face, key, before}, the latest last
 
 const present = () => shown[at];
 const nameOf = (said) => (said.verdict === "label" ? settings.classes[said.label] : VERDICTS[said.verdict]);
@@ -82,7 +82,16 @@ function picture(face) {
   onScreen = face;
 }
 
+/** Where the next face without an answer is, from a place on and then from the start; -1 where none is. */
+function openFrom(place) {
+  const isOpen = (face) => !face.said && !face.isLost;
+  const later = shown.findIndex((face, i) => i >= place && isOpen(face));
+  return later < 0 ? shown.findIndex(isOpen) : later;
+}
+
 function show() {
+  // The end has come when none is left: faces that were passed over wait here for an answer, lent to nobody else.
+  if (at === shown.length && isOver && openFrom(0) >= 0) at = openFrom(0);
   const face = present();
   part("end").hidden = Boolean(face) || !isOver;
   part("body").hidden = !face && isOver;
@@ -129,7 +138,9 @@ async function say(verdict, label) {
   face.said = { verdict, label };
   figures.answered();
   await safe;
-  if (present() === face) go(1);
+  if (present() !== face) return;
+  const open = openFrom(at);
+  go(isOver ? (open < 0 ? shown.length : open) - at : 1); // past those that were answered before
 }
 
 function undo() {
@@ -141,9 +152,17 @@ function undo() {
   show();
 }
 
+/** What the server did not keep cannot be taken back, and the face is somebody else's now. */
+function letGo(keys) {
+  const latest = new Map(undoable.map(({ face, key }) => [face, key]));
+  for (const [face, key] of latest) if (keys.has(key)) Object.assign(face, { said: undefined, isLost: true });
+  undoable = undoable.filter(({ key }) => !keys.has(key));
+  show();
+}
+
 function go(by) {
   at = Math.max(0, Math.min(shown.length, at + by));
-  if (at === shown.length && by > 0 && isOver && !shown.some((face) => !face.said)) fetchMore();
+  if (at === shown.length && by > 0 && isOver && openFrom(0) < 0) fetchMore();
   show();
   if (shown.length - at < AHEAD / 2) fetchMore();
 }
@@ -202,6 +221,7 @@ function inTurn(button) {
 document.addEventListener("keydown", async (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.target.closest("input, select, textarea, dialog, a, .side, .toasts")) return;
+  if (event.key === "Enter" && event.target.closest("button, summary")) return; // it presses that
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const button = root.querySelector(`[data-key="${CSS.escape(key)}"]`);
   if (!button) return;
@@ -227,6 +247,8 @@ outbox.addEventListener("trouble", (event) => trouble(event.detail.status));
 outbox.addEventListener("sent", (event) => {
   troubled = "";
   figures.show(event.detail.standing);
+  const lost = refused(event.detail);
+  if (lost.size) letGo(lost);
   const fates = Object.values(event.detail.fates);
   if (fates.includes("overtaken")) toast("Somebody else has spoken of that face since; what they said holds.", "warning");
   if (fates.includes("gone")) toast("A face that you answered for is gone.", "warning");

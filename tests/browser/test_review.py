@@ -40,7 +40,7 @@ from webapp.jobs.models import Job
 from webapp.labeling.models import LabelBatch, Prediction
 from webapp.registry.models import Model
 folder = Path("{folder}")
-list(draw(folder, DrawJob(out=str(folder / "drawn"), count={faces}, seed=5), Control()))
+list(draw(folder, DrawJob(out=str(folder / "drawn"), count=max({faces}, 30), seed=5), Control()))
 pack = FacePack(folder / "drawn")
 classes = pack.description.classes
 made = []
