@@ -17,7 +17,7 @@ from tests.mmfrm.sources import png, write_zip
 from tests.webapp.test_datasets import imported
 from tests.webapp.work import do_next
 from webapp.accounts.models import User
-from webapp.datasets import revising, services
+from webapp.datasets import loading, revising, services
 from webapp.datasets.models import DatasetVersion, Edit
 from webapp.errors import RefusedError
 from webapp.jobs.models import Job
@@ -172,6 +172,44 @@ def test_a_version_that_waits_does_not_hide_the_one_that_is_ready_and_can_be_dis
     client.post(address("discard", made))
     assert list(version.dataset.versions.all()) == [version]
     assert not Job.objects.filter(kind="revise").exists()
+
+
+def test_what_a_discarded_version_was_to_change_waits_again(
+    editor: User, administrator: User, client_of: Clients, version: DatasetVersion
+) -> None:
+    wishes = (("exclude", "", [1, 2]), ("relabel", "neutral", [3]), ("relabel", "anger", [4]),
+              ("tag", "odd", [5, 6]), ("tag", "dark", [6]))  # fmt: skip
+    for action, value, indices in wishes:
+        revising.add_edit(version, editor, action=action, value=value, indices=indices)
+    before = revising.pending(version, editor)
+    made = revising.make_version(version, editor, why="")
+    revising.add_edit(version, editor, action="relabel", value="happiness", indices=[4])
+    page = client_of(administrator).get(address("version", made)).content.decode()
+    assert f"Its changes wait in v1 again for {editor}" in page
+    answer = client_of(administrator).post(address("discard", made), follow=True)
+    assert f"its changes wait in v1 again for {editor}" in answer.content.decode()
+    after = revising.pending(version, editor)
+    assert after.excluded == before.excluded
+    assert after.relabelled == {3: "neutral", 4: "happiness"}, "what was decided since then stands"
+    assert {i: sorted(tags) for i, tags in after.tagged.items()} == {5: ["odd"], 6: ["dark", "odd"]}
+    assert not revising.pending(version, administrator).edits
+
+
+def test_more_tags_than_a_face_can_hold_are_refused_at_once(editor: User, version: DatasetVersion) -> None:
+    for i in range(4):
+        revising.add_edit(version, editor, action="tag", value=f"{i}" * 40, indices=[7])
+    with pytest.raises(RefusedError, match="200 letters in all"):
+        revising.add_edit(version, editor, action="tag", value="x" * 40, indices=[6, 7])
+    revising.add_edit(version, editor, action="tag", value="x" * 40, indices=[6])
+    revising.make_version(version, editor, why="")
+    made = finished(version, 2)
+    with pytest.raises(RefusedError, match="200 letters in all"):
+        revising.add_edit(made, editor, action="tag", value="y" * 40, indices=[7])
+
+
+def test_flags_that_came_from_elsewhere_are_cut_for_filters() -> None:
+    kept = loading._flagged([f"{i}" * 60 for i in range(5)])
+    assert kept == f" {'0' * 60} {'1' * 60} {'2' * 60} "
 
 
 def test_the_grid_asks_as_many_queries_with_changes_as_without(

@@ -13,7 +13,7 @@ from django.db import connection, models
 from django.utils import timezone
 
 from webapp.datasets import alike
-from webapp.datasets.models import AlikeGroup, DatasetVersion, Refusal, Sample
+from webapp.datasets.models import MOST_FLAG_LETTERS, AlikeGroup, DatasetVersion, Refusal, Sample
 
 BATCH = 2000  # rows at once: memory stays flat, however large the data set
 
@@ -80,8 +80,15 @@ def _sample(version_id: int, row: dict[str, Any]) -> dict[str, Any]:
         "sharpness": row.get("sharpness", 0.0),
         "box": None if row.get("box") is None else json.dumps(row["box"]),
         "flags": json.dumps(flags),
-        "flagged": f" {' '.join(flags)} " if flags else "",
+        "flagged": _flagged(flags),
     }
+
+
+def _flagged(flags: list[str]) -> str:
+    """Flags between spaces, as many as the column takes: one face must not keep a version from loading."""
+    while flags and len(" ".join(flags)) + 2 > MOST_FLAG_LETTERS:
+        flags = flags[:-1]
+    return f" {' '.join(flags)} " if flags else ""
 
 
 def agreement(votes: list[int] | None) -> float | None:

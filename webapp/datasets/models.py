@@ -12,6 +12,8 @@ from webapp.accounts.models import Owned
 from webapp.jobs.models import Job
 from webapp.uploads.models import Upload
 
+MOST_FLAG_LETTERS = 200  # of all flags of a face and the spaces about them; filters look in them
+
 
 class Dataset(Owned):
     """A named collection of faces."""
@@ -123,7 +125,7 @@ class Sample(models.Model):
     sharpness = models.FloatField(default=0.0)
     box = models.JSONField(null=True, blank=True)  # x, y, width, height of the face in the photo it is from
     flags = models.JSONField(default=list)
-    flagged = models.CharField(max_length=200, blank=True)  # the flags between spaces, for filters
+    flagged = models.CharField(max_length=MOST_FLAG_LETTERS, blank=True)  # between spaces, for filters
 
     class Meta:
         constraints: ClassVar = [

@@ -13,7 +13,7 @@ from mmfrm.jobs import Job as JobFile
 from mmfrm.jobs import ReviseJob
 from webapp.accounts.models import User
 from webapp.datasets import report, services
-from webapp.datasets.models import Dataset, DatasetImport, DatasetVersion, Edit
+from webapp.datasets.models import MOST_FLAG_LETTERS, Dataset, DatasetImport, DatasetVersion, Edit
 from webapp.datasets.report import CARVED_SHARE
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
@@ -74,7 +74,20 @@ def add_edit(version: DatasetVersion, user: User, *, action: str, value: str, in
         raise RefusedError(f"At most {MOST_AT_ONCE:,} faces at once; filter further.")
     if action == Edit.Action.RELABEL and value and value not in version.classes:
         raise RefusedError(f"{value} is not a class of this data set.")
+    if action == Edit.Action.TAG:
+        _refuse_too_many_tags(version, user, value, wanted)
     return Edit.objects.create(version=version, made_by=user, action=action, value=value, indices=wanted)
+
+
+def _refuse_too_many_tags(version: DatasetVersion, user: User, tag: str, wanted: Sequence[int]) -> None:
+    """Here and not when the version is made, which would fail for all its faces."""
+    waiting = pending(version, user).tagged
+    flagged = dict(version.samples.exclude(flagged="").values_list("index", "flagged"))
+    for index in wanted:
+        tags = {*flagged.get(index, "").split(), *waiting.get(index, ()), tag}
+        if len(" ".join(tags)) + 2 > MOST_FLAG_LETTERS:
+            text = f"The tags of a face may have {MOST_FLAG_LETTERS} letters in all, and one would have more."
+            raise RefusedError(text)
 
 
 def undo(version: DatasetVersion, user: User) -> Edit | None:
@@ -144,17 +157,47 @@ def remedies(version: DatasetVersion) -> list[Remedy]:
 
 
 @transaction.atomic
-def discard(version: DatasetVersion) -> None:
-    """Take away a version that never got ready. Raises RefusedError where it did, or is being made now."""
+def discard(version: DatasetVersion) -> int:
+    """Take away a version that never got ready; answers how many changes wait again for who made it.
+
+    Raises RefusedError where it got ready, or is being made now.
+    """
     row = DatasetImport.objects.select_related("job").get(version=version)
     if version.ready_at is not None or version.parent_id is None:
         raise RefusedError("Only a version that was not finished can be discarded.")
     if Job.objects.filter(pk=row.job_id, state__in=Job.ACTIVE).exists():
         raise RefusedError("It is being made now. Stop it first.")
+    again = _wait_again(version, row.options)
     folders = [version.folder, jobs.folder_of(row.job)]
     Job.objects.filter(pk=row.job_id).delete()
     version.delete()
     transaction.on_commit(lambda: services.remove_folders(folders))
+    return again
+
+
+def _wait_again(version: DatasetVersion, options: dict[str, Any]) -> int:
+    """Make edits of what a version was to change: its job held the only copy of maybe hours of work.
+
+    What the person decided of a face since then stands.
+    """
+    parent, user = version.parent, version.made_by
+    if parent is None:
+        return 0
+    since = pending(parent, user)
+    acts: dict[tuple[str, str], list[int]] = {}
+    for index in options.get("exclude", ()):
+        acts.setdefault((Edit.Action.EXCLUDE, ""), []).append(index)
+    for index, name in options.get("relabel", {}).items():
+        if int(index) not in since.relabelled:
+            acts.setdefault((Edit.Action.RELABEL, name), []).append(int(index))
+    for index, tags in options.get("tags", {}).items():
+        for tag in tags.split():
+            acts.setdefault((Edit.Action.TAG, tag), []).append(int(index))
+    Edit.objects.bulk_create(
+        Edit(version=parent, made_by=user, action=action, value=value, indices=indices)
+        for (action, value), indices in acts.items()
+    )
+    return len(acts)
 
 
 def prepare(job: Job) -> JobFile:

@@ -84,11 +84,16 @@ def discard(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Take away a version that was never finished."""
     version = _editable_version(request, pk, number)
     try:
-        revising.discard(version)
+        again = revising.discard(version)
     except RefusedError as error:
         messages.error(request, str(error))
         return redirect("datasets:version", pk, number)
-    messages.success(request, f"Version {number} was discarded.")
+    if again and version.parent is not None:
+        mine = "" if version.made_by == user_of(request) else f" for {version.made_by}"
+        text = f"Version {number} was discarded; its changes wait in v{version.parent.number} again{mine}."
+        messages.success(request, text)
+    else:
+        messages.success(request, f"Version {number} was discarded.")
     return redirect("datasets:dataset", pk)
 
 
