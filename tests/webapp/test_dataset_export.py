@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from mmfrm.classes import FERPLUS, RAF_DB
 from tests.mmfrm.sources import imported as imported_pack
@@ -23,7 +24,7 @@ from tests.webapp.work import do_next
 from webapp import zips
 from webapp.accounts.models import User
 from webapp.datasets import exporting, revising
-from webapp.datasets.models import DatasetVersion
+from webapp.datasets.models import Dataset, DatasetVersion
 
 Clients = Callable[[User], Client]
 
@@ -141,6 +142,21 @@ def test_a_layout_that_cannot_hold_the_version_is_refused_in_words(
     assert "labelled by hand" in answer.content.decode()
     assert client.get(url.replace("ferplus", "nonsense")).status_code == HTTPStatus.NOT_FOUND
     assert "RAF-DB has seven expressions" in exporting.why_not(version, "raf_db")
+
+
+@pytest.mark.parametrize("name", ["../../evil", "sad/angry", "a\\b", "happy faces", "bored", "unknown"])
+def test_a_class_whose_folder_would_lead_elsewhere_goes_by_the_csv_alone(
+    editor: User, client_of: Clients, name: str
+) -> None:
+    dataset = Dataset.objects.create(owner=editor, name="Strange")
+    version = DatasetVersion.objects.create(
+        dataset=dataset, number=1, made_by=editor, classes=["anger", name], ready_at=timezone.now()
+    )
+    assert name in exporting.why_not(version, "folders")
+    assert "Images and a CSV" in exporting.why_not(version, "folders")
+    assert exporting.why_not(version, "csv") == ""
+    answer = client_of(editor).get(reverse("datasets:download", args=[dataset.pk, 1, "folders"]))
+    assert answer.status_code == HTTPStatus.FOUND
 
 
 def test_a_download_holds_little_at_once(editor: User, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
 
-from mmfrm.classes import FERPLUS, RAF_DB, canonical
+from mmfrm.classes import EXPRESSIONS, FERPLUS, RAF_DB, canonical
 from mmfrm.spreadsheet import safe_cell
 from webapp import packs
 from webapp.datasets.models import DatasetVersion, Sample
@@ -62,10 +62,22 @@ def why_not(version: DatasetVersion, layout: str) -> str:
         return _why_not_ferplus(version, rows)
     if layout == "raf_db":
         return _why_not_raf_db(version, rows)
-    if layout == "folders" and not version.classes:
-        return "It has no classes to name folders after."
+    if layout == "folders":
+        return _why_not_folders(version)
     if layout == "csv" and any(canonical(name) is None for name in version.vote_columns or ()):
         return "Its votes are for classes with names of their own, which no import would take for votes."
+    return ""
+
+
+def _why_not_folders(version: DatasetVersion) -> str:
+    """Names of classes become folders here, so none may lead elsewhere or be read as another class."""
+    if not version.classes:
+        return "It has no classes to name folders after."
+    if strange := [name for name in version.classes if name not in EXPRESSIONS]:
+        return (
+            f"{strange[0][:60]} is none of the expressions that folders are recognised by. "
+            f"Take “{LAYOUTS['csv']}” instead: it keeps every class by its name."
+        )
     return ""
 
 
