@@ -2,7 +2,7 @@
 import { makeZip, predictLength } from "../vendor/client-zip/client-zip.js";
 
 const CLUTTER = /(^|\/)(\.[^/]*|__MACOSX|@eaDir|Thumbs\.db|desktop\.ini)(\/|$)/i;
-const ARCHIVE = /\.(zip|tar|tgz|tar\.gz)$/i;
+const ARCHIVE = /\.(zip|tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz))$/i;
 const NOT_READ = /\.(7z|rar)$/i;
 
 /** Something to send: a file as it is, or many as one zip. `source` is what tus reads. */

@@ -84,11 +84,27 @@ export class Transfer extends EventTarget {
     clearTimeout(this.timer);
     window.removeEventListener("online", this.online);
     await this.tus.abort();
-    const fingerprint = await this.tus.options.fingerprint();
-    for (const earlier of await this.tus.options.urlStorage.findUploadsByFingerprint(fingerprint)) {
-      await this.tus.options.urlStorage.removeUpload(earlier.urlStorageKey);
-    }
+    await this.forget();
     if (this.url) await discard(this.url);
+  }
+
+  /** Have the browser forget where this upload is. */
+  async forget() {
+    const { fingerprint, urlStorage } = this.tus.options;
+    for (const earlier of await urlStorage.findUploadsByFingerprint(await fingerprint())) {
+      await urlStorage.removeUpload(earlier.urlStorageKey);
+    }
+  }
+
+  /** Have the browser know again where this upload is: tus-js-client forgets it when it is refused. */
+  async remember() {
+    if (!this.url) return;
+    const { fingerprint, metadata, urlStorage } = this.tus.options;
+    const mark = await fingerprint();
+    const known = await urlStorage.findUploadsByFingerprint(mark);
+    if (known.some(({ uploadUrl }) => uploadUrl === this.url)) return;
+    const { size } = this.parcel;
+    await urlStorage.addUpload(mark, { size, metadata, creationTime: String(new Date()), uploadUrl: this.url });
   }
 
   opened() {
@@ -114,6 +130,8 @@ export class Transfer extends EventTarget {
       this.tries += 1;
       return;
     }
+    // somebody signed out signs in again, and the page with this transfer may be gone by then
+    if ([401, 403].includes(error.originalResponse?.getStatus())) this.remember().catch(() => {});
     this.become("failed", reasonOf(error));
   }
 
@@ -123,6 +141,7 @@ export class Transfer extends EventTarget {
     if (state === "done") {
       this.sent = this.parcel.size;
       window.removeEventListener("online", this.online);
+      this.forget().catch(() => {}); // also what `remember` noted
     }
     this.say();
   }

@@ -83,11 +83,18 @@ class UploadBox {
 
   check(parcel) {
     const largest = Number(this.root.dataset.largest);
-    if (parcel.size > largest) {
+    if (parcel.size > largest && !this.isWaiting(parcel)) {
       throw new Error(`${parcel.name} has ${size(parcel.size)}; there is room for ${size(largest)}.`);
     }
     const isThere = [...this.transfers.values()].some((t) => t.parcel.fingerprint === parcel.fingerprint);
     if (isThere) throw new Error(`${parcel.name} is there already.`);
+  }
+
+  /** Whether a row "from earlier" waits for this very file: room for it was taken when it was begun. */
+  isWaiting(parcel) {
+    const rows = this.root.querySelectorAll("[data-upload-waiting] .upload-row[data-state=paused]");
+    return [...rows].some((row) => Number(row.dataset.uploadSize) === parcel.size
+      && row.querySelector(".upload-name").textContent === parcel.name);
   }
 
   send(parcel) {

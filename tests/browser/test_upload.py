@@ -149,6 +149,36 @@ def test_after_a_reload_the_same_file_goes_on_where_it_was(
     expect(new_page.get_by_role("button", name="Import")).to_be_disabled()
 
 
+def test_signed_out_on_the_way_it_goes_on_after_a_reload_though_there_is_no_room_for_another(
+    new_page: Page, large_zip: Path, console_errors: list[str]
+) -> None:
+    packed = large_zip.rename(large_zip.with_name("large.tar.xz"))
+    throttled(new_page)
+    new_page.locator("[data-upload-files-input]").set_input_files(packed)
+    begun(new_page)
+    new_page.get_by_role("button", name="Pause large.tar.xz", exact=True).press("Enter")
+    state(new_page, "paused")
+    new_page.route(
+        "**/uploads/**",
+        lambda route: route.fulfill(status=401, content_type="text/plain", body="You are signed out."),
+    )
+    new_page.get_by_role("button", name="Go on large.tar.xz").press("Enter")
+    state(new_page, "failed")
+    new_page.unroute("**/uploads/**")
+    console_errors[:] = [e for e in console_errors if "401" not in e]
+
+    new_page.reload()
+    new_page.locator("[data-upload]").evaluate("box => { box.dataset.largest = 1; }")
+    posts: list[str] = []
+    new_page.on("request", lambda r: posts.append(r.url) if r.method == "POST" else None)
+    new_page.locator("[data-upload-files-input]").set_input_files(packed)
+    state(new_page, "done")
+    assert posts == [], "no second upload was begun"
+    assert new_page.evaluate("Object.keys(localStorage).filter((key) => key.includes('large.tar.xz'))") == []
+    new_page.get_by_role("button", name="Remove").click()
+    expect(new_page.locator(ROW)).to_have_count(0)
+
+
 def test_a_folder_is_packed_on_its_way(
     new_page: Page, drawn_zip: Path, tmp_path: Path, furnished: Furnished
 ) -> None:
