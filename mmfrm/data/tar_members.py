@@ -44,7 +44,7 @@ class Member(tarfile.TarInfo):
         while more:
             block = archive.fileobj.read(tarfile.BLOCKSIZE)
             more = len(block) == tarfile.BLOCKSIZE and block[504] != 0
-        self.sparse = []  # says that it is one
+        self.sparse = b""  # anything but None says that it is one
         self.offset_data = archive.fileobj.tell()
         archive.offset = self.offset_data + self._block(self.size)  # type: ignore[attr-defined]
         self.size = real_size
@@ -52,7 +52,7 @@ class Member(tarfile.TarInfo):
 
     def _proc_gnusparse_10(self, member: Any, _headers: Any, _archive: Any) -> None:
         """As above, for the map that stands before the content; the content is never read."""
-        member.sparse = []
+        member.sparse = b""
 
 
 def is_tar(path: Path) -> bool:
