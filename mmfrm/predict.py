@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from mmfrm.control import Control
+from mmfrm.data.native import write_whole
 from mmfrm.decoding import Chunk, Preview, decoded
 from mmfrm.engines import Engine, open_engine
 from mmfrm.engines.model_files import ModelFiles
@@ -44,9 +45,10 @@ def predict(folder: Path, job: PredictJob, control: Control) -> Iterator[Event]:
     Raises JobError where the source or the model cannot be used.
     """
     pictures = open_pictures(job.source, folder / "listing.json", job.filename)
-    _refuse_another_source(folder / "source.json", pictures)
+    files = ModelFiles(Path(job.model))
+    job = replace(job, temperature=job.temperature or files.temperature)
+    _refuse_another(folder / "source.json", pictures, files, job.temperature)
     engine = open_engine(Path(job.model), job.engine, remembered=folder / "engine.json")
-    job = replace(job, temperature=job.temperature or ModelFiles(Path(job.model)).temperature)
     log = RowLog(folder, with_faces=job.save_faces, photo_bytes=_photo_bytes(job))
     try:
         yield Started(resumed=log.count > 0, facts=_facts(pictures, engine, log, job.temperature))
@@ -98,13 +100,24 @@ def _result(log: RowLog, counts: dict[str, int], engine: Engine, rate: float) ->
     }
 
 
-def _refuse_another_source(path: Path, pictures: Pictures) -> None:
-    """A job that goes on must find the pictures it began with."""
-    if not path.is_file():
-        path.write_text(json.dumps({"identity": pictures.identity}))
-    elif json.loads(path.read_text())["identity"] != pictures.identity:
+def _refuse_another(path: Path, pictures: Pictures, files: ModelFiles, temperature: float) -> None:
+    """A job that goes on must find the pictures and the model that it began with: one table, one kind."""
+    now = {"identity": pictures.identity, "weights": files.identity, "temperature": temperature}
+    try:
+        began: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):  # none yet, or torn by a power cut
+        began = {}
+    changed = {name for name in now if began.get(name, now[name]) != now[name]}
+    if "identity" in changed:
         text = "The source has changed since this job began. Start a new job for the new pictures."
         raise JobError(text, resumable=False)
+    if changed:
+        text = (
+            "The model has changed since this job began. Start a new job for the new one, elsewhere."
+        )
+        raise JobError(text, resumable=False)
+    if began != now:
+        write_whole(path, json.dumps(now))
 
 
 def _told_again(log: RowLog) -> Iterator[Event]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmfrm.data.native import write_whole
 from mmfrm.engines.base import Engine, EngineError, Faces
 from mmfrm.engines.model_files import ModelFiles
 from mmfrm.failures import JobError
@@ -50,8 +51,8 @@ def open_engine(
         except EngineError as error:
             log.warning("%s is passed over: %s", name, error)
             continue
-        if remembered is not None:
-            remembered.write_text(json.dumps({"engine": name}))
+        if remembered is not None and _remembered(remembered) != name:
+            write_whole(remembered, json.dumps({"engine": name}))
         return engine
     remedy = (
         "choose auto" if wanted != "auto" else "reinstall the requirements (pip install --force-reinstall)"
@@ -116,12 +117,19 @@ def _by_preference(files: ModelFiles, wanted: str, remembered: Path | None, thre
     """Names to try, best first."""
     if "-" in wanted:
         return [wanted]
-    names = []
-    if remembered is not None and remembered.is_file():
-        names = [json.loads(remembered.read_text())["engine"]]
+    first = _remembered(remembered) if remembered is not None else None
+    names = [first] if first else []
     programs = PROGRAMS if wanted == "auto" else (wanted,)
     figures = measured(files, programs, threads)
     return [*names, *sorted(figures, key=figures.__getitem__, reverse=True), f"{programs[-1]}-fp32"]
+
+
+def _remembered(path: Path) -> str | None:
+    """The engine of an earlier attempt; None where there was none, or a power cut tore the file."""
+    try:
+        return str(json.loads(path.read_text())["engine"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def measured(files: ModelFiles, programs: tuple[str, ...], threads: int) -> dict[str, float]:

@@ -206,6 +206,28 @@ def test_a_source_that_changed_is_not_mixed_up(tmp_path: Path, model: Path) -> N
         label(tmp_path / "job", model, path)
 
 
+def test_a_model_that_changed_is_not_mixed_up(tmp_path: Path, model: Path) -> None:
+    source, own = jpegs(tmp_path / "photos", 3), tmp_path / "model"
+    shutil.copytree(model, own)
+    label(tmp_path / "job", own, source)
+    with pytest.raises(JobError, match="model has changed since this job began"):
+        label(tmp_path / "job", own, source, temperature=2.0)
+    shutil.rmtree(own)
+    tiny_model(own, fusion="concat")  # as a training that goes on replaces its best weights
+    with pytest.raises(JobError, match="model has changed since this job began"):
+        label(tmp_path / "job", own, source)
+
+
+@pytest.mark.parametrize("name", ["source.json", "engine.json"])
+def test_a_file_that_a_power_cut_emptied_ends_no_labelling(tmp_path: Path, model: Path, name: str) -> None:
+    source = jpegs(tmp_path / "photos", 3)
+    label(tmp_path / "job", model, source)
+    (tmp_path / "job" / name).write_text("")
+    events = label(tmp_path / "job", model, source)
+    assert isinstance(events[-1], Finished)
+    assert json.loads((tmp_path / "job" / name).read_text())
+
+
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:
     source = jpegs(tmp_path / "photos", 1)
     with pytest.raises(JobError, match="not a model folder"):
