@@ -39,6 +39,7 @@ from mmfrm.learner import Learner, Outcome
 from mmfrm.meanwhile import meanwhile
 from mmfrm.nn import FaceNetwork, build_network
 from mmfrm.pulse import Pulse
+from mmfrm.resume import restore_checkpoint
 from mmfrm.runtime import Runtime, prepare, set_seed
 from mmfrm.standing import (
     MODEL,
@@ -91,7 +92,8 @@ class Training:
         counts = class_counts(self._train, self._faces.classes)
         network = build_network(job.config.network, len(self._faces.classes))
         self._notices = list(runtime.notes)
-        if job.start_from:
+        # A checkpoint has every weight: what the run began with may be gone by then, or on another machine.
+        if job.start_from and restore_checkpoint(folder).state is None:
             self._notices.append(load_start(network, Path(job.start_from)))
         self._learner = Learner(
             network,

@@ -171,7 +171,7 @@ def test_a_loss_that_is_no_number_fails_with_a_remedy_and_the_checkpoint_stays_g
         runtime__precision="fp16",
         runtime__checkpoint_seconds=0.0,
     )
-    with pytest.raises(JobError, match=r"Lower optim\.learning_rate") as caught:
+    with pytest.raises(JobError, match=r"steer the run to a lower learning rate") as caught:
         trained(tmp_path, drawn_faces, config)
     assert caught.value.resumable
 
@@ -235,6 +235,20 @@ def test_a_run_starts_from_the_weights_of_another(
     learned = load_model(tmp_path / "model").network.state_dict()
     for name in ("expression.conv1.weight", "expression.layer4.0.conv1.weight", "expression.fc.weight"):
         torch.testing.assert_close(learned[name], expected[name], rtol=0, atol=1e-5)
+
+
+def test_a_run_goes_on_when_what_it_started_from_is_gone(
+    tmp_path: Path, drawn_faces: Path, run: tuple[Path, list[Event]]
+) -> None:
+    start = tmp_path / "start"
+    shutil.copytree(run[0] / "model", start)
+    config = smallest(optim__epochs=2)
+    folder = tmp_path / "run"
+    trained(folder, drawn_faces, config, start_from=str(start), until=lambda e: isinstance(e, Checkpointed))
+    shutil.rmtree(start)
+    events = trained(folder, drawn_faces, config, start_from=str(start))
+    assert isinstance(events[-1], Finished)
+    assert not any("Starting from" in e.text for e in of(Notice, events))
 
 
 def test_a_starting_point_that_is_none_is_named(tmp_path: Path, drawn_faces: Path) -> None:
