@@ -112,9 +112,7 @@ def _refuse_another(path: Path, pictures: Pictures, files: ModelFiles, temperatu
         text = "The source has changed since this job began. Start a new job for the new pictures."
         raise JobError(text, resumable=False)
     if changed:
-        text = (
-            "The model has changed since this job began. Start a new job for the new one, elsewhere."
-        )
+        text = "The model has changed since this job began. Start a new job for the new one, elsewhere."
         raise JobError(text, resumable=False)
     if began != now:
         write_whole(path, json.dumps(now))
