@@ -17,7 +17,7 @@ from mmfrm.jobs import JOBS, Job, PredictJob, TrainJob, read_job, write_job
 from mmfrm.presets import presets
 from mmfrm.run import FINISHED, WRONG_USAGE, run_folder
 from mmfrm.schema import ConfigError, from_dict
-from mmfrm.settings import FREE_TO_CHANGE, difference, replace, settings_of
+from mmfrm.settings import forbidden_changes, replace, settings_of
 from mmfrm.shipped import STARTER
 from mmfrm.steer_command import add_steer_command
 
@@ -236,9 +236,8 @@ def _go_on(folder: Path, job: Job) -> None:
     there = read_job(folder)
     if isinstance(there, TrainJob) and isinstance(job, TrainJob):
         job = dataclasses.replace(job, steering=there.steering)  # a steered run is still the same
-        changed = difference(there.config, job.config)
-        is_free = all(name.startswith(FREE_TO_CHANGE) for name in changed)
-        if changed and is_free and there == dataclasses.replace(job, config=there.config):
+        is_free = not forbidden_changes(there.config, job.config)
+        if there != job and is_free and there == dataclasses.replace(job, config=there.config):
             write_job(folder, job)
             return
     if there == job:

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from mmfrm.config import TrainConfig
 from mmfrm.schema import ConfigError, from_dict
 
-FREE_TO_CHANGE = ("runtime.", "optim.patience")  # settings that a resumed run may have changed
+_FREE_TO_CHANGE = ("runtime.", "optim.patience")  # settings that a resumed run may have changed
 
 
 @dataclass(frozen=True)
@@ -59,3 +59,9 @@ def difference(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:
     """Dotted names of settings that differ, with both values."""
     pairs = zip(settings_of(a), settings_of(b), strict=True)
     return {x.name: (x.value, y.value) for x, y in pairs if x.value != y.value}
+
+
+def forbidden_changes(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """Of the settings in which they differ, those that a resumed run may not have changed."""
+    changes = difference(a, b).items()
+    return {name: pair for name, pair in changes if not name.startswith(_FREE_TO_CHANGE)}

@@ -16,7 +16,7 @@ from mmfrm.data import Faces, FaceSplit
 from mmfrm.events import EpochEnd, Notice
 from mmfrm.failures import JobError
 from mmfrm.schema import from_dict
-from mmfrm.settings import FREE_TO_CHANGE, difference
+from mmfrm.settings import forbidden_changes
 
 MODEL = "model"  # folder of the best epoch's weights, inside the job folder
 HEADLINE = ("accuracy", "accuracy_low", "accuracy_high", "mean_class_accuracy", "macro_f1", "loss")
@@ -140,9 +140,7 @@ def require_same_run(state: dict[str, Any], config: TrainConfig, fingerprint: st
             "or start a new run.",
             resumable=False,
         )
-    changes = difference(from_dict(TrainConfig, state["config"]), config)
-    forbidden = {name: pair for name, pair in changes.items() if not name.startswith(FREE_TO_CHANGE)}
-    if forbidden:
+    if forbidden := forbidden_changes(from_dict(TrainConfig, state["config"]), config):
         text = "; ".join(f"{name} was {a} and is {b}" for name, (a, b) in forbidden.items())
         raise JobError(
             f"The checkpoint was made with other settings ({text}). Start a new run.", resumable=False

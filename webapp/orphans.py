@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from django.conf import settings
 
 from webapp.datasets.models import Dataset
+from webapp.datasets.services import remove_folders
 from webapp.jobs.models import Job
 from webapp.registry.models import Model
 
@@ -32,6 +32,5 @@ def _sweep(root: Path, keys: Iterable[int]) -> int:
     # The time of the last change of its entry: a copy brings the older time of its contents along.
     oldest = time.time() - ORPHAN_SECONDS
     orphans = [path for path in found if path.name not in known and path.stat().st_ctime < oldest]
-    for path in orphans:
-        shutil.rmtree(path, ignore_errors=True)
+    remove_folders(orphans)
     return len(orphans)
