@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -40,12 +41,18 @@ CARD: dict[str, Any] = {
 }
 
 
+def describe(folder: Path) -> None:
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    said = {"classes": ["neutral", "contempt"], "card": CARD, "weights_sha256": digest}
+    (folder / "model.json").write_text(json.dumps(said))
+
+
 @pytest.fixture(autouse=True)
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "starter"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"weights")
-    (folder / "model.json").write_text(json.dumps({"classes": ["neutral", "contempt"], "card": CARD}))
+    describe(folder)
     monkeypatch.setattr(starter, "STARTER", folder)
     return folder
 
@@ -81,6 +88,7 @@ def test_a_newer_one_is_offered_beside_the_earlier_which_stays(
     newer = shipped.with_name("newer")
     shutil.copytree(shipped, newer)
     (newer / "model.safetensors").write_bytes(b"better weights")
+    describe(newer)
     monkeypatch.setattr(starter, "STARTER", newer)
     client = client_of(editor)
     assert "Use the newer starter model" in client.get(reverse("registry:index")).text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from functools import lru_cache
@@ -26,14 +25,12 @@ WEAK_RECALL = 0.5  # an expression recognised less often than this is named as a
 @lru_cache(maxsize=2)
 def _description(folder: Path) -> dict[str, Any]:
     path = folder / "model.json"
-    if not path.is_file():
-        return {}
-    with (folder / "model.safetensors").open("rb") as weights:
-        return {**json.loads(path.read_text()), "sha256": hashlib.file_digest(weights, "sha256").hexdigest()}
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
 
 
 def description() -> dict[str, Any]:
-    """Its model.json and the `sha256` of its weights; empty where none ships."""
+    """Its model.json, which names its weights by their SHA-256; empty where none ships."""
     return _description(STARTER)
 
 
@@ -46,7 +43,7 @@ def offered() -> dict[str, Any]:
     if not said:
         return {}
     here = set(Model.objects.exclude(shipped="").values_list("shipped", flat=True))
-    return {} if said["sha256"] in here else {**said, "is_newer": bool(here)}
+    return {} if said["weights_sha256"] in here else {**said, "is_newer": bool(here)}
 
 
 def adopt(user: User) -> Model:
@@ -71,7 +68,7 @@ def _take_over(user: User, said: dict[str, Any], part: Path) -> Model:
     # The unique constraint on `shipped` makes the second of two at once wait, and then find the first's.
     card = _card(said["card"], user)
     model, is_new = Model.objects.get_or_create(
-        shipped=said["sha256"],
+        shipped=said["weights_sha256"],
         defaults={"owner": user, "name": _free_name(), "classes": said["classes"], "card": card},
     )
     if is_new:
