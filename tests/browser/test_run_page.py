@@ -243,9 +243,9 @@ def test_every_part_of_the_page_comes_however_slow_the_server_is(run_page: Page,
 
 def test_an_experiment_draws_its_runs_over_each_other(run_page: Page, feeder: Feeder) -> None:
     run_page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name="live").click()
-    run_page.wait_for_function("() => document.getElementById('curves').data?.[0].x.length === 2")
+    run_page.wait_for_function("() => document.getElementById('curves')?.data?.[0].x.length === 2")
     feeder.do("epoch 2")
-    run_page.wait_for_function("() => document.getElementById('curves').data?.[0].x.length === 3")
+    run_page.wait_for_function("() => document.getElementById('curves')?.data?.[0].x.length === 3")
     run_page.get_by_role("button", name="Loss").click()
     run_page.wait_for_function("() => document.getElementById('curves').data[0].y[0] > 1")
     run_page.get_by_role("checkbox", name="Show live on the chart").uncheck()
