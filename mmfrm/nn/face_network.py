@@ -44,6 +44,7 @@ class FaceNetwork(nn.Module):
         if not 2 <= classes <= MOST_CLASSES:
             raise ConfigError("classes", f"{classes} is not between 2 and {MOST_CLASSES}")
         self.landmarks_are_frozen = config.landmarks == "frozen"
+        self.half_side = config.half_side
         self.face_input = Normalise(InputConvention())
         self.expression = MMFRM(
             classes,
@@ -73,8 +74,9 @@ class FaceNetwork(nn.Module):
     def forward(self, rgb: Tensor, side: int = SIDE) -> tuple[Tensor, Tensor]:
         """(B, 3, 112, 112) uint8, or float 0…255, to α (B, 1), logits (B, K).
 
-        `side`, a multiple of 16: what the expression network sees the images at (see `mmfrm.growth`). The
-        landmark network sees them whole, since it was trained so, and its maps are averaged down to fit.
+        `side`, a multiple of 16: what the expression network sees the images at (see `mmfrm.growth`), or
+        twice that where it works at half the side. The landmark network sees them whole, since it was
+        trained so, and its maps are averaged down to fit.
         """
         face = self.face_input(rgb)
         features = self.landmark_features(rgb)
@@ -84,6 +86,10 @@ class FaceNetwork(nn.Module):
                 None if f is None else F.adaptive_avg_pool2d(f, side // stride)
                 for f, stride in zip(features, FEATURE_STRIDES, strict=True)
             )
+        if self.half_side:
+            # Rounded up, as the strides of the network round: 56, and maps of 14, 7 and 4.
+            face = F.interpolate(face, scale_factor=0.5, mode="bilinear")  # averages of 2 × 2 pixels
+            features = tuple(None if f is None else F.avg_pool2d(f, 2, ceil_mode=True) for f in features)
         alpha, logits = self.expression(face, *features)
         return alpha, logits
 

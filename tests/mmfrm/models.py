@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 CLASSES = ("neutral", "happiness", "surprise", "=anger")  # the last is what a spreadsheet would run
 
 
-def tiny_model(folder: Path, *, fusion: str = "none", classes: tuple[str, ...] = CLASSES) -> Path:
+def tiny_model(
+    folder: Path, *, fusion: str = "none", half_side: bool = False, classes: tuple[str, ...] = CLASSES
+) -> Path:
     """A model folder with the smallest network of the family, whose answers differ from face to face."""
     import torch
 
@@ -24,7 +26,9 @@ def tiny_model(folder: Path, *, fusion: str = "none", classes: tuple[str, ...] =
     from mmfrm.nn import FaceNetwork
 
     torch.manual_seed(0)
-    config = NetworkConfig(size="small", width=0.125, fusion=fusion, landmarks="scratch", stem_norm=True)
+    config = NetworkConfig(
+        size="small", width=0.125, half_side=half_side, fusion=fusion, landmarks="scratch", stem_norm=True
+    )
     network = FaceNetwork(config, len(classes))
     if fusion == "none":
         learn_colours(network, len(classes))

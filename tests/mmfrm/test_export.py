@@ -44,7 +44,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A model with everything in it, and its export."""
     folder = tmp_path_factory.mktemp("whole")
-    model = tiny_model(folder / "model", fusion="tcffm")
+    model = tiny_model(folder / "model", fusion="tcffm", half_side=True)
     events = exported(folder / "out", model)
     assert isinstance(events[-1], Finished)
     return model, folder / "out"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmfrm.config import NetworkConfig
 from mmfrm.nn import MMFRM, FaceNetwork, MobileFaceNet, build_network
@@ -58,6 +59,34 @@ def test_every_trainable_parameter_gets_a_gradient_so_ddp_finds_none_unused(
     network(faces())[1].sum().backward()
     unused = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
     assert unused == []
+
+
+@pytest.mark.parametrize("fusion", ["tcffm", "concat", "none"])
+def test_half_the_side_sees_means_of_four_pixels_at_a_third_of_the_cost_or_less(fusion: str) -> None:
+    whole, half = (FaceNetwork(small(fusion=fusion, half_side=h), 3).eval() for h in (False, True))
+    half.load_state_dict(whole.state_dict())  # nothing of it depends on the side
+    pixels = faces()
+    answer = half(pixels)[1]
+    assert answer.shape == (2, 3)
+    assert not torch.allclose(answer, whole(pixels)[1])
+    rounds = pixels.float().view(2, 3, 56, 2, 56, 2).mean((3, 5))
+    fine = rounds.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    if fusion == "none":  # the landmark network sees every pixel
+        assert torch.allclose(half(fine)[1], answer, atol=1e-5)
+    flops = []
+    for network in (half, whole):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(pixels)
+        flops.append(counter.get_total_flops() - landmark_flops(network))
+    assert flops[0] < flops[1] / 3
+
+
+def landmark_flops(network: FaceNetwork) -> int:
+    if network.landmarks is None:
+        return 0
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network.landmark_features(faces())
+    return int(counter.get_total_flops())
 
 
 @pytest.mark.parametrize("classes", [1, 65])

@@ -28,7 +28,8 @@ def size_of(config: TrainConfig) -> str:
     """What decides on the speed and the memory of a step, in one line."""
     net, optim = config.network, config.optim
     parts = (net.size, net.width, net.fusion, net.landmarks, optim.batch_size, optim.first_side)
-    return " ".join(str(part) for part in (*parts, config.runtime.precision))
+    half = ("half",) if net.half_side else ()
+    return " ".join(str(part) for part in (*parts, config.runtime.precision, *half))
 
 
 def on_hosts(hosts: Sequence[str]) -> Q:
