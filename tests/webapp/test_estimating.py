@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from mmfrm.config import TrainConfig
 from mmfrm.jobs import EstimateJob
 from tests.synthetic_runs import queued_run, ready_version
 from tests.webapp.test_run_form import sent
 from webapp.accounts.models import User
+from webapp.datasets.models import Sample
 from webapp.experiments import estimating
 from webapp.experiments.models import Estimate
 from webapp.jobs import services as jobs
@@ -84,6 +86,30 @@ def test_the_time_is_that_of_all_epochs_and_of_what_is_validated(editor: User, f
     epoch = counts["train"] * 0.02 + counts["val"] * 0.01
     assert total.seconds == pytest.approx(12 * epoch + (counts["val"] + counts.get("test", 0)) * 0.01)
     assert not total.unknown
+
+
+def test_small_faces_are_told_of_half_the_side(editor: User) -> None:
+    from mmfrm.presets import presets
+    from mmfrm.settings import replace
+    from webapp.experiments.estimates import reading_of
+
+    version, config = ready_version(editor, name="Small"), presets()["small"]
+
+    def is_told(config: TrainConfig = config) -> bool:
+        return any("Half the image side" in note for note in reading_of(version, config).notes)
+
+    def face(index: int, side: int) -> None:
+        Sample.objects.create(
+            version=version, index=index, name=f"{index}.png", label=0, pack="faces-0.pack", offset=0,
+            length=1, width=side, height=side, sha256="0" * 64,
+        )  # fmt: skip
+
+    assert not is_told(), "without a face nothing is known"
+    face(0, 48)
+    assert is_told()
+    assert not is_told(replace(config, {"network.half_side": True}))
+    face(1, 100)
+    assert not is_told()
 
 
 def test_one_that_failed_says_why_and_is_begun_anew(
