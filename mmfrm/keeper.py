@@ -26,7 +26,14 @@ class Keeper:
 
     def __init__(self, folder: Path, config: TrainConfig, faces: Faces, processes: Group) -> None:
         self._folder, self._config, self._faces, self._processes = folder, config, faces, processes
-        self.problems: Sequence[str] = ()  # with checkpoints that were not used
+        found = restore_checkpoint(folder)
+        self.problems: Sequence[str] = found.problems  # with checkpoints that were not used
+        self._state = found.state
+
+    @property
+    def has_begun(self) -> bool:
+        """A checkpoint waits for `restore`."""
+        return self._state is not None
 
     @property
     def model(self) -> Path:
@@ -52,11 +59,9 @@ class Keeper:
 
         Raises JobError where it is of another run.
         """
-        restored = restore_checkpoint(self._folder)
-        self.problems = restored.problems
-        if restored.state is None:
+        state, self._state = self._state, None
+        if state is None:
             return None
-        state: dict[str, Any] = restored.state
         require_same_run(state, self._config, self._faces.fingerprint)
         standing = Standing(**state["standing"])
         learner.restore(state["learner"])

@@ -39,7 +39,6 @@ from mmfrm.learner import Learner, Outcome
 from mmfrm.meanwhile import meanwhile
 from mmfrm.nn import FaceNetwork, build_network
 from mmfrm.pulse import Pulse
-from mmfrm.resume import restore_checkpoint
 from mmfrm.runtime import Runtime, prepare, set_seed
 from mmfrm.standing import (
     MODEL,
@@ -90,11 +89,9 @@ class Training:
         self._faces = faces
         self._train, self._val = require_split(faces, "train"), require_split(faces, "val")
         counts = class_counts(self._train, self._faces.classes)
-        network = build_network(job.config.network, len(self._faces.classes))
+        self._keeper = Keeper(folder, job.config, faces, processes)
         self._notices = list(runtime.notes)
-        # A checkpoint has every weight: what the run began with may be gone by then, or on another machine.
-        if job.start_from and restore_checkpoint(folder).state is None:
-            self._notices.append(load_start(network, Path(job.start_from)))
+        network = self._network(job)
         self._learner = Learner(
             network,
             job.config,
@@ -103,11 +100,21 @@ class Training:
             class_counts=counts,
             steps_per_epoch=len(self._batches(0)),
         )
-        self._keeper = Keeper(folder, job.config, faces, processes)
         self._opens_test = job.open_test and "test" in faces.splits
         self._standing = Standing()
         self._figures = self._fresh_figures()
         self._train_rate = 0.0
+
+    def _network(self, job: TrainJob) -> FaceNetwork:
+        """With the weights that the run begins with, unless a checkpoint is to be restored, which has every
+        weight: what the run began with may be gone by then, or on another machine."""
+        network, classes = job.config.network, len(self._faces.classes)
+        if self._keeper.has_begun:
+            return FaceNetwork(network, classes)
+        made = build_network(network, classes)
+        if job.start_from:
+            self._notices.append(load_start(made, Path(job.start_from)))
+        return made
 
     def events(self) -> Iterator[Event]:
         """Everything that happens until the run is finished or stopped."""

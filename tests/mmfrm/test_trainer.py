@@ -32,7 +32,8 @@ from mmfrm.events import (
 from mmfrm.failures import JobError
 from mmfrm.learner import Learner
 from mmfrm.loss import RFLoss
-from mmfrm.nn import build_network
+from mmfrm.nn import MobileFaceNet, build_network
+from mmfrm.nn.landmark_weights import InputConvention, save_landmark_weights
 from mmfrm.optim import AveragedWeights, Schedule, climb, descend, make_optimizer, norms_at_rest
 from mmfrm.progress import Meter
 from mmfrm.resume import LAST, read_state
@@ -249,6 +250,23 @@ def test_a_run_goes_on_when_what_it_started_from_is_gone(
     events = trained(folder, drawn_faces, config, start_from=str(start))
     assert isinstance(events[-1], Finished)
     assert not any("Starting from" in e.text for e in of(Notice, events))
+
+
+def test_a_run_goes_on_when_its_landmark_weights_are_gone(tmp_path: Path, drawn_faces: Path) -> None:
+    torch.manual_seed(1)
+    file, folder = tmp_path / "points.safetensors", tmp_path / "run"
+    network = MobileFaceNet(outputs=136, classes=0)
+    network(torch.randn(8, 3, 112, 112))
+    convention = InputConvention(order=(2, 1, 0))
+    save_landmark_weights(file, network.state_dict(), convention, {"seed": 1})
+    config = smallest(network__fusion="tcffm", network__landmark_weights=str(file))
+    trained(folder, drawn_faces, config, until=lambda e: isinstance(e, Checkpointed))
+    file.unlink()
+    assert isinstance(trained(folder, drawn_faces, config)[-1], Finished)
+    state = load_model(folder / "model").network.state_dict()
+    assert state["landmark_input.order"].tolist() == [2, 1, 0]
+    expected = network.state_dict()["conv1.conv.weight"]
+    torch.testing.assert_close(state["landmarks.conv1.conv.weight"], expected, rtol=0, atol=1e-3)  # halved
 
 
 def test_a_starting_point_that_is_none_is_named(tmp_path: Path, drawn_faces: Path) -> None:
