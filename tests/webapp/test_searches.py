@@ -73,6 +73,20 @@ def test_the_test_split_stays_closed_until_the_best_is_confirmed(editor: User) -
 
 
 @pytest.mark.django_db
+def test_by_the_loss_trials_are_compared_by_cross_entropy(editor: User) -> None:
+    """The loss itself is another sum with another weight of RFLoss."""
+    search = begun(editor, objective="loss")
+    found = finish_some(search, [0.9, 1.0])
+    best = Run.objects.get(pk=found[1].run_id).best
+    assert best["cross_entropy"] < Run.objects.get(pk=found[0].run_id).best["cross_entropy"]
+    Run.objects.filter(pk=found[1].run_id).update(best=best | {"loss": 99.0})
+    seen = history.tried(search, trials(search))
+    assert seen[1].value == best["cross_entropy"]
+    assert seen[1].curve[EPOCHS] < seen[0].curve[EPOCHS]
+    assert services.best_of(search) == trials(search)[1]
+
+
+@pytest.mark.django_db
 def test_a_study_is_rebuilt_from_rows_with_every_end_and_every_epoch(editor: User) -> None:
     from optuna.trial import TrialState
 

@@ -47,7 +47,7 @@ def tried(search: Search, rows: Sequence[Trial]) -> list[Tried]:
             number=row.number,
             outcome=row.outcome,
             params=params_of(row, space),
-            value=row.run.best.get(search.objective) if row.outcome == Trial.Outcome.COMPLETE else None,
+            value=row.run.best.get(search.figure) if row.outcome == Trial.Outcome.COMPLETE else None,
             curve=curves.get(row.run.job_id, {}),
             pruned_after=row.pruned_after,
         )
@@ -75,7 +75,7 @@ def epochs_done(rows: Sequence[Trial]) -> dict[int, int]:
 def _curves(search: Search, rows: Sequence[Trial]) -> dict[int, dict[int, float]]:
     events = (
         JobEvent.objects.filter(job__in=[row.run.job_id for row in rows], kind="epoch")
-        .annotate(figure=KT(f"payload__val__{search.objective}"))
+        .annotate(figure=KT(f"payload__val__{search.figure}"))
         .order_by("job_id", "key")
         .values_list("job_id", "key", "figure")
     )

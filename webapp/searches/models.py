@@ -31,7 +31,7 @@ class Search(models.Model):
         ACCURACY = "accuracy", "Accuracy"
         MEAN_CLASS = "mean_class_accuracy", "Mean-class accuracy"
         MACRO_F1 = "macro_f1", "Macro-F1"
-        LOSS = "loss", "Loss"
+        LOSS = "loss", "Cross-entropy"
 
     class Chooser(models.TextChoices):
         TPE = "tpe", "What good trials had in common (TPE)"
@@ -92,6 +92,12 @@ class Search(models.Model):
     def is_maximised(self) -> bool:
         return self.objective != self.Objective.LOSS
 
+    @property
+    def figure(self) -> str:
+        """The objective's name among a split's figures. The loss itself is another sum with another weight
+        of RFLoss, so that trials which differ in it could not be compared by it."""
+        return "cross_entropy" if self.objective == self.Objective.LOSS else self.objective
+
 
 class Trial(models.Model):
     """One run of a search. Settings, epochs and figures are the run's own."""
@@ -124,7 +130,7 @@ class Trial(models.Model):
         """What became of it, from its job's state: a pruned run that somebody resumes is open again."""
         state, outcomes = self.run.job.state, self.Outcome
         if state == Job.State.FINISHED:
-            has_figure = self.run.best.get(self.search.objective) is not None
+            has_figure = self.run.best.get(self.search.figure) is not None
             return outcomes.COMPLETE if has_figure else outcomes.FAILED
         if state == Job.State.STOPPED:
             return outcomes.STOPPED if self.pruned_after is None else outcomes.PRUNED

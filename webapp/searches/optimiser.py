@@ -194,7 +194,8 @@ def figure_in_words(objective: str, value: float) -> str:
 
 def name_in_words(objective: str) -> str:
     """The figure's name within a sentence."""
-    return {"macro_f1": "macro-F1", "mean_class_accuracy": "mean-class accuracy"}.get(objective, objective)
+    words = {"macro_f1": "macro-F1", "mean_class_accuracy": "mean-class accuracy", "loss": "cross-entropy"}
+    return words.get(objective, objective)
 
 
 def _in_words(search: Search, mine: Tried, others: Sequence[Tried], epoch: int) -> str:

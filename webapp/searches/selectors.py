@@ -52,7 +52,7 @@ def rows(search: Search, user: User) -> list[TrialRow]:
     seen = visible(Run.objects.all(), user)
     trials = list(history.rows_of(search).filter(run__in=seen))
     done, dimensions = history.epochs_done(trials), from_json(search.space)
-    complete = {t.pk: t.run.best[search.objective] for t in trials if t.outcome == Outcome.COMPLETE}
+    complete = {t.pk: t.run.best[search.figure] for t in trials if t.outcome == Outcome.COMPLETE}
     sign = 1 if search.is_maximised else -1
     best = max(complete, key=lambda pk: sign * complete[pk], default=None)  # the earlier of equals
     return [_row(t, dimensions, done[t.number], is_best=t.pk == best) for t in trials]
@@ -136,7 +136,7 @@ def _row(trial: Trial, dimensions: Sequence[Dimension], epochs: int, *, is_best:
         trial=trial,
         outcome=trial.outcome,
         label=Outcome(trial.outcome).label,
-        value=trial.run.best.get(trial.search.objective),
+        value=trial.run.best.get(trial.search.figure),
         epochs=epochs,
         params=tuple(params.values()),
         cells=tuple((shown(params[d.name]), d.kind != "choice") for d in dimensions),

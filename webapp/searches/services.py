@@ -179,7 +179,7 @@ def best_of(search: Search) -> Trial | None:
     """The complete trial with the best validation figure; the earlier of equals. None before the first."""
     complete = [row for row in history.rows_of(search) if row.outcome == Trial.Outcome.COMPLETE]
     sign = 1 if search.is_maximised else -1
-    return max(complete, key=lambda row: sign * row.run.best[search.objective], default=None)
+    return max(complete, key=lambda row: sign * row.run.best[search.figure], default=None)
 
 
 def move(search: Search, to: str, from_states: Iterable[str], reason: str) -> bool:
