@@ -86,7 +86,8 @@ class NetworkConfig(Checked):
         False,
         "Half the image side",
         "The expression network sees its images at 56 × 56 pixels instead of 112 × 112, at a quarter of the "
-        "cost. Faces that are small by nature lose nothing: those of FERPlus have 48.",
+        "cost, and so does a landmark network that learns along; a frozen one sees them whole. Small faces "
+        "lose nothing: those of FERPlus have 48.",
         rare=True,
     )
     fusion: str = setting(

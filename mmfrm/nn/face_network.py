@@ -75,32 +75,45 @@ class FaceNetwork(nn.Module):
         """(B, 3, 112, 112) uint8, or float 0…255, to α (B, 1), logits (B, K).
 
         `side`, a multiple of 16: what the expression network sees the images at (see `mmfrm.growth`), or
-        twice that where it works at half the side. The landmark network sees them whole, since it was
-        trained so, and its maps are averaged down to fit.
+        twice that where it works at half the side. The landmark network sees them whole, unless it learned
+        along at half the side, and its maps are averaged down to fit.
         """
         face = self.face_input(rgb)
         features = self.landmark_features(rgb)
         if side != SIDE:
-            face = F.interpolate(face, size=side, mode="bilinear", antialias=True)
+            seen = side // 2 if self.half_side else side
+            face = F.interpolate(face, size=seen, mode="bilinear", antialias=True)
             features = tuple(
-                None if f is None else F.adaptive_avg_pool2d(f, side // stride)
+                None if f is None else F.adaptive_avg_pool2d(f, -(-seen // stride))
                 for f, stride in zip(features, FEATURE_STRIDES, strict=True)
             )
-        if self.half_side:
-            # Rounded up, as the strides of the network round: 56, and maps of 14, 7 and 4.
-            face = F.interpolate(face, scale_factor=0.5, mode="bilinear")  # averages of 2 × 2 pixels
-            features = tuple(None if f is None else F.avg_pool2d(f, 2, ceil_mode=True) for f in features)
+        elif self.half_side:
+            face = _halved(face)
+            if self.landmarks_are_frozen:
+                # Rounded up, as the strides of the networks round: maps of 14, 7 and 4.
+                features = tuple(None if f is None else F.avg_pool2d(f, 2, ceil_mode=True) for f in features)
         alpha, logits = self.expression(face, *features)
         return alpha, logits
 
     def landmark_features(self, rgb: Tensor) -> tuple[Tensor | None, ...]:
-        """(B, 64, 28, 28), (B, 128, 14, 14), (B, 512, 7, 7); three times None without landmarks."""
+        """(B, 64, 28, 28), (B, 128, 14, 14), (B, 512, 7, 7); three times None without landmarks.
+
+        Half of those sides, rounded up, from a landmark network that learns along at half the side: it can
+        get used to that, as a frozen one cannot.
+        """
         if self.landmarks is None or self.landmark_input is None:
             return None, None, None
         if self.quick_landmarks is not None and (quick := self.quick_landmarks(rgb)) is not None:
             return quick
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.landmarks_are_frozen):
-            return self.landmarks.features(self.landmark_input(rgb))
+            seen = self.landmark_input(rgb)
+            halves = self.half_side and not self.landmarks_are_frozen
+            return self.landmarks.features(_halved(seen) if halves else seen)
+
+
+def _halved(pixels: Tensor) -> Tensor:
+    """(B, 3, H, W) to (B, 3, H / 2, W / 2): means of 2 × 2 pixels."""
+    return F.interpolate(pixels, scale_factor=0.5, mode="bilinear")
 
 
 def build_network(config: NetworkConfig, classes: int) -> FaceNetwork:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,31 +63,36 @@ def test_every_trainable_parameter_gets_a_gradient_so_ddp_finds_none_unused(
     assert unused == []
 
 
-@pytest.mark.parametrize("fusion", ["tcffm", "concat", "none"])
-def test_half_the_side_sees_means_of_four_pixels_at_a_third_of_the_cost_or_less(fusion: str) -> None:
-    whole, half = (FaceNetwork(small(fusion=fusion, half_side=h), 3).eval() for h in (False, True))
+@pytest.mark.parametrize(
+    ("fusion", "landmarks"),
+    [("tcffm", "frozen"), ("tcffm", "finetune"), ("concat", "frozen"), ("none", "frozen")],
+)
+def test_half_the_side_sees_means_of_four_pixels_at_a_third_of_the_cost_or_less(
+    fusion: str, landmarks: str
+) -> None:
+    config = small(fusion=fusion, landmarks=landmarks)
+    whole, half = (FaceNetwork(replace(config, half_side=h), 3).eval() for h in (False, True))
     half.load_state_dict(whole.state_dict())  # nothing of it depends on the side
     pixels = faces()
     answer = half(pixels)[1]
     assert answer.shape == (2, 3)
     assert not torch.allclose(answer, whole(pixels)[1])
-    rounds = pixels.float().view(2, 3, 56, 2, 56, 2).mean((3, 5))
-    fine = rounds.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    if fusion == "none":  # the landmark network sees every pixel
-        assert torch.allclose(half(fine)[1], answer, atol=1e-5)
-    flops = []
-    for network in (half, whole):
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(pixels)
-        flops.append(counter.get_total_flops() - landmark_flops(network))
+    means = pixels.float().view(2, 3, 56, 2, 56, 2).mean((3, 5))
+    blurred = means.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    sees_all = fusion != "none" and landmarks == "frozen"  # the frozen landmark network does
+    if not sees_all:
+        assert torch.allclose(half(blurred)[1], answer, atol=1e-6)
+    flops = [
+        flops_of(network) - (flops_of(network.landmark_features) if sees_all else 0)
+        for network in (half, whole)
+    ]
     assert flops[0] < flops[1] / 3
+    assert half(pixels, 96)[1].shape == (2, 3)  # images that grow do so at half the side, too
 
 
-def landmark_flops(network: FaceNetwork) -> int:
-    if network.landmarks is None:
-        return 0
+def flops_of(call: Callable[[Tensor], object]) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network.landmark_features(faces())
+        call(faces())
     return int(counter.get_total_flops())
 
 
