@@ -131,6 +131,15 @@ class LossConfig(Checked):
         "balanced: inverse frequency; sqrt: its square root.",
         choices=("none", "balanced", "sqrt"),
     )
+    logit_adjustment: float = setting(
+        0.0,
+        "Logit adjustment",
+        "How much of what sampling does to the shares of the classes is taken back in the answers. 0: rare "
+        "classes are named more often than they occur, and found more often; 1: as often, which is most "
+        "accurate. Without effect on shuffled images.",
+        low=0.0,
+        high=1.0,
+    )
     rfloss: str = setting(
         "off",
         "RFLoss",

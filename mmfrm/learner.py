@@ -13,10 +13,11 @@ from torch import Tensor
 
 from mmfrm.config import TrainConfig
 from mmfrm.data.augment import Augment
+from mmfrm.data.sampling import POWERS
 from mmfrm.ddp import Group, synchronize_norms
 from mmfrm.engines.frozen import place
 from mmfrm.images import SIDE
-from mmfrm.loss import Criterion, LossParts
+from mmfrm.loss import Criterion, LossParts, logit_adjustment
 from mmfrm.nn import FaceNetwork
 from mmfrm.optim import (
     AveragedWeights,
@@ -72,6 +73,9 @@ class Learner:
         self.criterion = Criterion(config.loss, class_counts).to(runtime.device)
         self.schedule = Schedule(config.optim, steps_per_epoch)
         self._augment = Augment(config.augment)
+        power = POWERS[config.data.sampling]
+        adjustment = logit_adjustment(config.loss.logit_adjustment, power, class_counts)
+        self._adjustment = None if adjustment is None else adjustment.to(runtime.device)
         self._trained = [p for p in network.parameters() if p.requires_grad]
         self._optimizer = make_optimizer(network, config.optim)
         self._scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.precision == "fp16")
@@ -123,7 +127,8 @@ class Learner:
         with self._runtime.autocast():
             alpha, logits = self._forward(images, side)
         logits, alpha = logits.float(), alpha.float()
-        parts = self.criterion(logits, targets, rfloss_active)
+        learned = logits if self._adjustment is None else logits + self._adjustment
+        parts = self.criterion(learned, targets, rfloss_active)
         self._scaler.scale(parts.total * share).backward()
         return alpha, logits, parts
 

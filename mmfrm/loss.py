@@ -176,6 +176,19 @@ class Criterion(nn.Module):
         return losses.mean()
 
 
+def logit_adjustment(share: float, sampling_power: float, counts: Tensor) -> Tensor | None:
+    """(K,) to add to logits while learning, so that the answers without it are of other shares of classes.
+
+    Sampled in proportion to nᵖ, a class has the prior q ∝ nᵖ instead of π ∝ n. A network that learns with
+    share · log(q / π) added says without it what holds under π, for a share of 1 (Menon et al., "Long-tail
+    learning via logit adjustment", ICLR 2021, §5). None where there is nothing to add; 0 for absent classes.
+    """
+    if share == 0 or sampling_power == 1:
+        return None
+    logs = torch.where(counts > 0, counts.double().clamp(min=1).log(), 0.0)
+    return (share * (sampling_power - 1) * (logs - logs.max())).float()
+
+
 def class_weights(kind: str, counts: Tensor) -> Tensor | None:
     """(K,) counts -> (K,) weights ∝ 1/n (balanced) or 1/√n (sqrt), of mean 1 over the samples, or None."""
     if kind == "none":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mmfrm.config import DataConfig
 
 # The rarer classes are shown more often the smaller the power is, at the cost of the frequent ones.
-POWERS = {"balanced": 0.0, "sqrt": 0.5, "mild": 0.75}
+POWERS = {"balanced": 0.0, "sqrt": 0.5, "mild": 0.75, "shuffled": 1.0}
 
 
 class Labelled(Protocol):

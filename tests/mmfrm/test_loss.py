@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
 from mmfrm.config import LossConfig
-from mmfrm.loss import Criterion, RFLoss, class_weights, label_probability
+from mmfrm.data.sampling import POWERS
+from mmfrm.loss import Criterion, RFLoss, class_weights, label_probability, logit_adjustment
 from tests.mmfrm.test_golden_vectors import REFERENCE, reference_program
 
 COUNTS = torch.tensor([50, 30, 20])
@@ -145,6 +146,35 @@ def test_class_weights_average_to_one_over_the_training_part() -> None:
         assert weights is not None
         assert (weights * COUNTS).sum().item() == pytest.approx(100, rel=1e-5)
     assert torch.allclose(class_weights("balanced", COUNTS) * COUNTS, torch.tensor(100 / 3))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("sampling", ["balanced", "sqrt", "mild"])
+def test_logit_adjustment_takes_back_what_sampling_does_to_the_shares(sampling: str) -> None:
+    """A network that knows nothing but how often classes are drawn learns how often they occur."""
+    counts = torch.tensor([70.0, 25.0, 5.0])
+    drawn = counts ** POWERS[sampling]
+    drawn /= drawn.sum()
+    logits = torch.zeros(3, requires_grad=True)
+    for share, expected in ((1.0, counts / counts.sum()), (0.0, drawn)):
+        adjustment = logit_adjustment(share, POWERS[sampling], counts)
+        optimizer = torch.optim.LBFGS([logits], max_iter=100)
+
+        def loss(optimizer: Any = optimizer, adjustment: Tensor | None = adjustment) -> Tensor:
+            optimizer.zero_grad()
+            given = logits if adjustment is None else logits + adjustment
+            value = F.cross_entropy(given[None], drawn[None])
+            value.backward()  # type: ignore[no-untyped-call]
+            return value
+
+        optimizer.step(loss)
+        assert torch.allclose(logits.softmax(0), expected, atol=1e-3)
+
+
+def test_without_sampling_or_with_an_absent_class_logits_are_adjusted_soundly() -> None:
+    assert logit_adjustment(1.0, POWERS["shuffled"], torch.ones(3)) is None
+    adjustment = logit_adjustment(0.5, POWERS["sqrt"], torch.tensor([100, 0, 1]))
+    assert adjustment is not None
+    assert adjustment.isfinite().all()
 
 
 def test_a_class_absent_from_training_weighs_nothing() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmfrm.checkpoint import load_model
 from mmfrm.config import DataConfig, OptimConfig, RuntimeConfig, TrainConfig
@@ -306,14 +306,14 @@ def test_a_network_that_answers_one_class_only_is_noticed(run: tuple[Path, list[
 # --- steps -----------------------------------------------------------------------------------------
 
 
-def learner(config: TrainConfig) -> Learner:
+def learner(config: TrainConfig, class_counts: Tensor | None = None) -> Learner:
     torch.manual_seed(0)
     return Learner(
         build_network(config.network, 7),
         config,
         runtime=prepare(config.runtime),
         processes=Group(),
-        class_counts=torch.ones(7),
+        class_counts=torch.ones(7) if class_counts is None else class_counts,
         steps_per_epoch=10,
     )
 
@@ -338,6 +338,20 @@ def test_steps_lower_the_loss_with(changes: dict[str, Any]) -> None:
     losses = [taught.step(images, torch.arange(7)).parts.total.item() for _ in range(6)]
     assert losses[-1] < losses[0] - 0.1
     assert all(map(math.isfinite, losses))
+
+
+def test_adjusted_logits_are_learned_from_and_not_answered() -> None:
+    still = {**STILL, "data__sampling": "balanced"}
+    images = torch.randint(0, 256, (7, 3, 112, 112), dtype=torch.uint8)
+    counts = torch.tensor([64.0, 32, 16, 8, 4, 2, 1])
+    plain, adjusted = (
+        learner(smallest(**still, loss__logit_adjustment=share), counts).step(images, torch.arange(7))
+        for share in (0.0, 1.0)
+    )
+    assert torch.equal(plain.logits, adjusted.logits)
+    expected = nn.functional.cross_entropy(plain.logits - counts.log(), torch.arange(7), label_smoothing=0.1)
+    assert adjusted.parts.cross_entropy.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert plain.parts.cross_entropy.item() != pytest.approx(expected.item(), abs=1e-2)
 
 
 def test_soft_targets_are_learned_from() -> None:
