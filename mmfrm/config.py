@@ -86,8 +86,8 @@ class NetworkConfig(Checked):
         False,
         "Half the image side",
         "The expression network sees its images at 56 × 56 pixels instead of 112 × 112, at a quarter of the "
-        "cost, and so does a landmark network that learns along; a frozen one sees them whole. Small faces "
-        "lose nothing: those of FERPlus have 48.",
+        "cost, and so does a landmark network that learns along; a frozen one sees them whole. For quick "
+        "looks at small faces; a little accuracy is lost even where they have no more pixels.",
         rare=True,
     )
     fusion: str = setting(
