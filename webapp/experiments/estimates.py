@@ -131,8 +131,8 @@ def reading_of(version: DatasetVersion, config: TrainConfig) -> Reading:
         notes.append(f"Counts are of the majority rule; {data.label_rule} keeps some more.")
     if not config.network.half_side and _are_small(version):
         notes.append(
-            f"No face has more than {SMALL_FACE} pixels a side: for quick looks, “Half the image side” (Network, "
-            "rarely changed) makes the expression network cost a quarter."
+            f"No face has more than {SMALL_FACE} pixels a side: for quick looks, “Half the image side” "
+            "(Network, rarely changed) makes the expression network cost a quarter."
         )
     limited = {s: min(n, data.max_eval or n) for s, n in counts.items() if s in ("val", "test")}
     return Reading(
