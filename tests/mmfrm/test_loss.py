@@ -166,7 +166,7 @@ def test_logit_adjustment_takes_back_what_sampling_does_to_the_shares(sampling: 
             value.backward()  # type: ignore[no-untyped-call]
             return value
 
-        optimizer.step(loss)
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
         assert torch.allclose(logits.softmax(0), expected, atol=1e-3)
 
 
