@@ -61,6 +61,15 @@ def difference(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:
     return {x.name: (x.value, y.value) for x, y in pairs if x.value != y.value}
 
 
+def validation_figure(select_by: str) -> str:
+    """The name, among a split's figures, of what a setting or a search calls so.
+
+    By loss, it is cross-entropy: the loss itself is another sum as soon as RFLoss joins it, or with another
+    weight of it, and figures of one kind would be compared with those of the other.
+    """
+    return "cross_entropy" if select_by == "loss" else select_by
+
+
 def forbidden_changes(a: TrainConfig, b: TrainConfig) -> dict[str, tuple[Any, Any]]:
     """Of the settings in which they differ, those that a resumed run may not have changed."""
     changes = difference(a, b).items()

@@ -16,7 +16,7 @@ from mmfrm.data import Faces, FaceSplit
 from mmfrm.events import EpochEnd, Notice
 from mmfrm.failures import JobError
 from mmfrm.schema import from_dict
-from mmfrm.settings import forbidden_changes
+from mmfrm.settings import forbidden_changes, validation_figure
 
 MODEL = "model"  # folder of the best epoch's weights, inside the job folder
 HEADLINE = ("accuracy", "accuracy_low", "accuracy_high", "mean_class_accuracy", "macro_f1", "loss")
@@ -79,12 +79,8 @@ def headline_of(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def figure_of(val: Mapping[str, Any], optim: OptimConfig) -> float:
-    """The validation figure that chooses the best epoch; larger is better.
-
-    By loss, it is cross-entropy: from the epoch on in which RFLoss joins it, the loss itself is another
-    sum, and an epoch of one kind would be compared with those of the other.
-    """
-    value = val["cross_entropy" if optim.select_by == "loss" else optim.select_by]
+    """The validation figure that chooses the best epoch; larger is better."""
+    value = val[validation_figure(optim.select_by)]
     if value is None or not math.isfinite(value):
         return -math.inf
     return -value if optim.select_by == "loss" else float(value)

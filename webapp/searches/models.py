@@ -9,6 +9,7 @@ from django.db import models
 
 from mmfrm.config import TrainConfig
 from mmfrm.schema import from_dict
+from mmfrm.settings import validation_figure
 from webapp.datasets.models import DatasetVersion
 from webapp.experiments.models import Experiment, Run
 from webapp.jobs.models import Job
@@ -94,9 +95,8 @@ class Search(models.Model):
 
     @property
     def figure(self) -> str:
-        """The objective's name among a split's figures. The loss itself is another sum with another weight
-        of RFLoss, so that trials which differ in it could not be compared by it."""
-        return "cross_entropy" if self.objective == self.Objective.LOSS else self.objective
+        """The objective's name among a split's figures."""
+        return validation_figure(self.objective)
 
 
 class Trial(models.Model):
