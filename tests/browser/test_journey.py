@@ -167,7 +167,7 @@ def label(page: Page, photos: list[Path]) -> None:
     page.locator("[data-upload-files-input]").set_input_files(photos)
     page.locator("button.btn-primary[data-needs-upload]:enabled").click(timeout=60_000)
     page.wait_for_url("**/labeling/*/")
-    page.locator("#batch-head [data-state=finished]").wait_for(timeout=180_000)
+    page.locator("#batch-head .state[data-state=finished]").wait_for(timeout=180_000)
     page.locator("#faces img").first.wait_for()
     page.locator("#class-chart.js-plotly-plot").wait_for()
     assert f"{len(photos)} rows, 1 without an answer" in page.locator("#batch-head").inner_text()
