@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 import textwrap
 import typing
@@ -13,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from mmfrm.config import TrainConfig
-from mmfrm.jobs import JOBS, Job, PredictJob, TrainJob, read_job, write_job
+from mmfrm.going_on import begin_or_go_on
+from mmfrm.jobs import JOBS, Job, PredictJob
 from mmfrm.presets import presets
+from mmfrm.recipe import add_recipe_command
 from mmfrm.run import FINISHED, WRONG_USAGE, run_folder
 from mmfrm.schema import ConfigError, from_dict
-from mmfrm.settings import forbidden_changes, replace, settings_of
+from mmfrm.settings import replace, settings_of
 from mmfrm.shipped import STARTER
 from mmfrm.steer_command import add_steer_command
 
@@ -68,6 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
         _add_job_command(commands, kind, job_class)
     _add_run_command(commands)
     add_steer_command(commands)
+    add_recipe_command(commands)
     return parser
 
 
@@ -170,11 +172,7 @@ def _run_job(given: argparse.Namespace) -> int:
         return FINISHED
     if given.out is None:
         raise ConfigError("--out", "is needed: the folder of this job")
-    job = job_of(given)
-    if (given.out / "job.json").is_file():
-        _go_on(given.out, job)
-    else:
-        write_job(given.out, job)
+    begin_or_go_on(given.out, job_of(given))
     return run_folder(given.out, events=given.events)
 
 
@@ -229,47 +227,6 @@ def _value(name: str, text: str, kind: type) -> Any:
         return kind(text)
     except ValueError:
         raise ConfigError(name, f"{text!r} should be a number") from None
-
-
-def _go_on(folder: Path, job: Job) -> None:
-    """The same command goes on; another one must not write over what is there."""
-    there = read_job(folder)
-    if isinstance(there, TrainJob) and isinstance(job, TrainJob):
-        job = dataclasses.replace(job, steering=there.steering)  # a steered run is still the same
-        is_free = not forbidden_changes(there.config, job.config)
-        if there != job and is_free and there == dataclasses.replace(job, config=there.config):
-            write_job(folder, job)
-            return
-    if there == job:
-        return
-    if type(there) is not type(job):
-        raise ConfigError(str(folder), "holds a job of another kind; choose another --out")
-    differing = _differences(_flat(there), _flat(job))
-    raise ConfigError(
-        str(folder),
-        f"holds another job ({'; '.join(differing)}); choose another --out, or delete it"
-        + (f"; to train longer: python -m mmfrm steer {folder} --extend N" if _is_longer(there, job) else ""),
-    )
-
-
-def _is_longer(there: Job, job: Job) -> bool:
-    if not (isinstance(there, TrainJob) and isinstance(job, TrainJob)):
-        return False
-    return job.config.optim.epochs > there.config.optim.epochs
-
-
-def _flat(job: Job) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in dataclasses.asdict(job).items():
-        if name == "config":
-            flat |= {f"{group}.{k}": v for group, part in value.items() for k, v in part.items()}
-        else:
-            flat[name] = value
-    return flat
-
-
-def _differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
-    return [f"{k}: {json.dumps(a[k])} there, {json.dumps(b[k])} here" for k in a if a[k] != b.get(k)]
 
 
 def _range(rules: typing.Mapping[str, Any]) -> str:

@@ -32,8 +32,8 @@ def ship(run: Path, folder: Path, *, data_name: str, preset: str, began_with: st
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     tested = [e for e in events if e["kind"] == "evaluated"]
     epochs = {e["epoch"]: e for e in events if e["kind"] == "epoch"}
-    if not tested or events[-1]["kind"] != "finished":
-        raise JobError(f"{run} has not ended, or has no test part. Go on with it first.", resumable=False)
+    if events[-1]["kind"] != "finished":
+        raise JobError(f"{run} has not ended. Go on with it first.", resumable=False)
     halve(run / "model", folder)
     path = folder / "model.json"
     content = json.loads(path.read_text())
@@ -53,11 +53,10 @@ def ship(run: Path, folder: Path, *, data_name: str, preset: str, began_with: st
         ),
         "start_from": began_with,
         "versions": facts["versions"],
-        "figures": {
-            "val": figures_of(epochs[best]["val"]) | {"epoch": best},
-            "test": figures_of(tested[-1]["figures"]),
-        },
+        "figures": {"val": figures_of(epochs[best]["val"]) | {"epoch": best}},
     }
+    if tested:
+        content["card"]["figures"]["test"] = figures_of(tested[-1]["figures"])
     path.write_text(json.dumps(content, indent=1) + "\n")
     return dict(content["card"])
 
@@ -82,7 +81,8 @@ def main() -> int:
     except JobError as error:
         print(error, file=sys.stderr)
         return 1
-    print(json.dumps({k: v for k, v in card["figures"]["test"].items() if k != "classes"}, indent=1))
+    figures = card["figures"].get("test", card["figures"]["val"])
+    print(json.dumps({k: v for k, v in figures.items() if k != "classes"}, indent=1))
     return 0
 
 
