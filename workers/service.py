@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from workers.capped_log import CappedLog
 from workers.child import ending
@@ -55,13 +57,20 @@ class Service:
     def start(self) -> int:
         """Start the process; returns its id."""
         self._log_start = self.log.size()
-        with self.log.open() as log:
+        with self._output() as log:
             self._process = subprocess.Popen(
                 self.recipe.command, env=dict(self._env), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,  # Ctrl-C is for the supervisor, which passes it on in order
             )  # fmt: skip
         self._started_at = self._clock()
         return self._process.pid
+
+    def _output(self) -> BinaryIO:
+        """Where the process writes: its log, or nowhere if the disk is too full for even an empty file."""
+        try:
+            return self.log.open()
+        except OSError:
+            return Path(os.devnull).open("ab", buffering=0)
 
     def death(self) -> str | None:
         """How the process ended, in words, if it has since the last look; it is then due to start again."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -225,3 +226,15 @@ def test_the_grid_asks_as_many_queries_with_changes_as_without(
             assert client.get(address("faces", version)).status_code == HTTPStatus.OK
         asked.append(len(queries))
     assert len(set(asked)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_versions_of_before_are_told_their_widest_image(editor: User, tmp_path: Path) -> None:
+    version = imported(editor, write_zip(tmp_path / "faces.zip", {"joy/1.png": png(1), "joy/2.png": png(2)}))
+    widest = version.widest
+    executor = MigrationExecutor(connection)
+    executor.migrate([("datasets", "0008_where_a_face_was_in_its_photo")])
+    MigrationExecutor(connection).migrate([("datasets", "0009_widest_image")])
+    version.refresh_from_db()
+    assert version.widest == widest
+    assert widest is not None

@@ -86,6 +86,7 @@ def test_an_archive_becomes_a_data_set_with_exactly_its_images(
     with zipfile.ZipFile(drawn_zip) as archive:
         found = Counter(tuple(name.split("/")[:2]) for name in archive.namelist())
     assert {(s, c): n for s, counts in version.counts.items() for c, n in counts.items()} == dict(found)
+    assert version.widest == max(version.samples.values_list("width", flat=True))
     assert version.samples.count() == version.images == sum(found.values())
     assert version.layout == "folders"
     assert len(version.fingerprint) == 64

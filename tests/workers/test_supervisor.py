@@ -224,6 +224,13 @@ def test_a_service_that_lived_long_starts_again_at_once(tmp_path: Path) -> None:
     assert service.pause == 0.5
 
 
+def test_a_service_whose_log_cannot_be_opened_starts_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "mute.log").mkdir()  # stands for a disk on which not even an empty file can be made
+    service = Service(Recipe("mute", ["sh", "-c", "echo hello"]), logs=tmp_path, env=dict(os.environ))
+    service.start()
+    wait_until(lambda: service.death() == "exit code 0", 10)
+
+
 # --- ending ----------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,7 @@ def load(version: DatasetVersion) -> None:
     version.vote_columns = description["vote_columns"]
     version.counts = description["counts"]
     version.images = description["images"]
+    version.widest = version.samples.aggregate(widest=models.Max("width"))["widest"]
     version.fingerprint = description["fingerprint"]
     version.report = description["report"] | {"flags": dict(flags), "verdicts": dict(verdicts)}
     version.ready_at = timezone.now()

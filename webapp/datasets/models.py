@@ -50,6 +50,7 @@ class DatasetVersion(models.Model):
     vote_columns = models.JSONField(null=True, blank=True)
     counts = models.JSONField(default=dict)  # {split: {class: n}}, "" for unlabelled
     images = models.PositiveIntegerField(default=0)
+    widest = models.PositiveIntegerField(null=True, blank=True)  # pixels, of the widest image
     fingerprint = models.CharField(max_length=64, blank=True)
     report = models.JSONField(default=dict)  # everything odd that the reader saw
 

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from mmfrm.config import TrainConfig
-from webapp.datasets.models import DatasetVersion, Sample
+from webapp.datasets.models import DatasetVersion
 from webapp.experiments import estimating
 from webapp.experiments.forecast import Forecast, forecast
 from webapp.experiments.models import Estimate, Run
@@ -129,7 +129,7 @@ def reading_of(version: DatasetVersion, config: TrainConfig) -> Reading:
     has_votes = version.vote_columns is not None
     if has_votes and data.label_rule != "majority":
         notes.append(f"Counts are of the majority rule; {data.label_rule} keeps some more.")
-    if not config.network.half_side and _are_small(version):
+    if not config.network.half_side and version.widest is not None and version.widest <= SMALL_FACE:
         notes.append(
             f"No face has more than {SMALL_FACE} pixels a side: for quick looks, “Half the image side” "
             "(Network, rarely changed) makes the expression network cost a quarter."
@@ -141,11 +141,6 @@ def reading_of(version: DatasetVersion, config: TrainConfig) -> Reading:
         leaks=leaks,
         notes=tuple(notes),
     )
-
-
-def _are_small(version: DatasetVersion) -> bool:
-    faces = Sample.objects.filter(version=version)
-    return not faces.filter(width__gt=SMALL_FACE).exists() and faces.exists()
 
 
 def _alike(size: str, hosts: Sequence[str]) -> Run | None:
