@@ -1,25 +1,13 @@
-"""What a training says about itself before it does it: the way ahead of it, and the facts of its start."""
+"""What a training says about itself: what it is doing, and the facts of its start."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mmfrm.config import OptimConfig
 from mmfrm.data import Faces
 from mmfrm.ddp import Group
-from mmfrm.growth import cost
 from mmfrm.nn import FaceNetwork
 from mmfrm.runtime import Runtime
-
-FORWARD_COST = 0.35  # of an image only looked at, in images learned from: for the time left
-
-
-def images_after(faces: Faces, optim: OptimConfig, epoch: int, epochs: int, *, opens_test: bool) -> float:
-    """What comes after the learning of an epoch in progress, in images as costly as this epoch's."""
-    learned_from = sum(cost(optim, later) for later in range(epoch + 1, epochs)) * len(faces.splits["train"])
-    looked_at = max(epochs - epoch, 1) * len(faces.splits["val"])
-    test = len(faces.splits["test"]) if opens_test else 0
-    return (learned_from + FORWARD_COST * (looked_at + test)) / cost(optim, epoch)
 
 
 def phase(doing: str, epoch: int, epochs: int) -> str:

@@ -86,17 +86,6 @@ def figure_of(val: Mapping[str, Any], optim: OptimConfig) -> float:
     return -value if optim.select_by == "loss" else float(value)
 
 
-def in_batches(positions: Positions, size: int, world: int = 1) -> list[Positions]:
-    """Global batches of an epoch. A last one with less than two images a process is left out.
-
-    Norms over one image of small maps are noise, and a process must not stay without any.
-    """
-    batches = [positions[i : i + size] for i in range(0, len(positions), size)]
-    if len(batches) > 1 and len(batches[-1]) < 2 * world:
-        batches.pop()
-    return batches
-
-
 def require_split(faces: Faces, name: str) -> FaceSplit:
     """A split that a training needs. Raises JobError where the data set has no image for it."""
     if name not in faces.splits:

@@ -15,11 +15,9 @@ from mmfrm.calibration import Answers
 from mmfrm.checkpoint import load_model
 from mmfrm.control import Control
 from mmfrm.data import Faces, open_faces
-from mmfrm.data.sampling import order
 from mmfrm.ddp import Group, group
 from mmfrm.engines.frozen import place
 from mmfrm.epoch_figures import EpochFigures
-from mmfrm.evaluate import View, measure
 from mmfrm.events import (
     Checkpointed,
     EpochEnd,
@@ -31,13 +29,14 @@ from mmfrm.events import (
     Steered,
     Stopped,
 )
-from mmfrm.growth import image_side
 from mmfrm.helm import Helm, obey
 from mmfrm.jobs import TrainJob
+from mmfrm.judge import Judge
 from mmfrm.keeper import Keeper
 from mmfrm.learner import Learner, Outcome
 from mmfrm.meanwhile import meanwhile
 from mmfrm.nn import FaceNetwork, build_network
+from mmfrm.plan import Plan
 from mmfrm.pulse import Pulse
 from mmfrm.runtime import Runtime, prepare, set_seed
 from mmfrm.standing import (
@@ -47,8 +46,6 @@ from mmfrm.standing import (
     class_counts,
     collapse_notices,
     figure_of,
-    in_batches,
-    require_split,
 )
 from mmfrm.starting_point import load_start
 from mmfrm.statistics import SplitStatistics
@@ -87,8 +84,9 @@ class Training:
         )
         set_seed(job.config.runtime.seed)
         self._faces = faces
-        self._train, self._val = require_split(faces, "train"), require_split(faces, "val")
-        counts = class_counts(self._train, self._faces.classes)
+        self._plan = Plan(job.config, faces, world=processes.world, opens_test=job.open_test)
+        self._train = faces.splits["train"]
+        counts = class_counts(self._train, faces.classes)
         self._keeper = Keeper(folder, job.config, faces, processes)
         self._notices = list(runtime.notes)
         network = self._network(job)
@@ -98,9 +96,16 @@ class Training:
             runtime=runtime,
             processes=processes,
             class_counts=counts,
-            steps_per_epoch=len(self._batches(0)),
+            steps_per_epoch=len(self._plan.batches(0)),
         )
-        self._opens_test = job.open_test and "test" in faces.splits
+        self._judge = Judge(
+            faces,
+            job.config.optim,
+            self._learner.criterion,
+            runtime=runtime,
+            control=control,
+            processes=processes,
+        )
         self._standing = Standing()
         self._figures = self._fresh_figures()
         self._train_rate = 0.0
@@ -157,7 +162,7 @@ class Training:
         """Learn from every training image, validate, checkpoint. False where it was stopped."""
         if not (yield from self._learn()):
             return False
-        val = self._split_statistics()
+        val = self._judge.statistics(rfloss_active=self._rfloss_active)
         if not (yield from self._measure(self._learner.answering, "val", val, "validating")):
             yield self._save()
             return False
@@ -176,7 +181,7 @@ class Training:
     def _learn(self) -> Generator[Event, None, bool]:
         """The rest of the epoch's steps. False where it was stopped."""
         standing = self._standing
-        batches = self._batches(standing.epoch)
+        batches = self._plan.batches(standing.epoch)
         done = sum(map(len, batches[: standing.batch]))
         pulse = Pulse(sum(map(len, batches)), self._images_after(), phase=self._phase("training"), done=done)
         for positions in batches[standing.batch :]:
@@ -212,37 +217,22 @@ class Training:
         images, targets = self._train.batch(mine)
         self._standing.waited += time.monotonic() - asked_at
         share = len(mine) * self._processes.world / len(positions)
-        side = image_side(self._config.optim, self._standing.epoch)
+        side = self._plan.side(self._standing.epoch)
         outcome = self._learner.step(
-            images, targets, share=share, side=side, rfloss_active=self._rfloss_active()
+            images, targets, share=share, side=side, rfloss_active=self._rfloss_active
         )
         self._figures.add(outcome)
         return outcome
-
-    def _split_statistics(self, temperature: float | None = None) -> SplitStatistics:
-        """For a pass over val or test. Its batches are as large as is quick, and a process's parts of them
-        are not of the same images as those of one alone, so RFLoss is taken of the whole split."""
-        loss = partial(
-            self._learner.criterion.of_split,
-            rfloss_active=self._rfloss_active(),
-            batch_size=self._config.optim.batch_size,
-        )
-        return SplitStatistics(self._faces.classes, temperature, loss)
 
     def _measure(
         self, network: nn.Module, split: str, statistics: SplitStatistics | Answers, phase: str
     ) -> Generator[Event, None, bool]:
         return (
-            yield from measure(
+            yield from self._judge.look(
                 network,
-                [View.whole(self._faces.splits[split])],
+                split,
                 statistics,
-                self._learner.criterion,
-                runtime=self._runtime,
-                control=self._control,
-                batch_size=max(self._config.optim.batch_size, 64) // self._processes.world,
-                processes=self._processes,
-                rfloss_active=self._rfloss_active(),
+                rfloss_active=self._rfloss_active,
                 phase=self._phase(phase),
                 seconds_after=self._images_after() / self._train_rate if self._train_rate else 0.0,
             )
@@ -250,7 +240,7 @@ class Training:
 
     def _epoch_end(self, train: dict[str, Any], val: dict[str, Any]) -> EpochEnd:
         standing = self._standing
-        batches = self._batches(standing.epoch)
+        batches = self._plan.batches(standing.epoch)
         return EpochEnd(
             epoch=standing.epoch,
             step=self._learner.step_count,
@@ -282,7 +272,7 @@ class Training:
                 yield Notice(text=text)
             network = load_model(self._keeper.model).network
             place(network, self._runtime)
-            if not (yield from self._judge(network)):
+            if not (yield from self._open_test(network)):
                 yield Stopped(reason=self._control.reason)
                 return
             self._keeper.keep_model(network, standing)
@@ -291,15 +281,15 @@ class Training:
             yield Evaluated(split="test", figures=standing.test)
         yield Finished(result={"model": MODEL, **standing.headline()})
 
-    def _judge(self, network: FaceNetwork) -> Generator[Event, None, bool]:
+    def _open_test(self, network: FaceNetwork) -> Generator[Event, None, bool]:
         """How sure the best weights should be, by val; then their figures on test, where there is one."""
         standing = self._standing
         answers = Answers()
         if not (yield from self._measure(network, "val", answers, "calibrating")):
             return False
         standing.temperature = answers.temperature()
-        if self._opens_test:
-            test = self._split_statistics(standing.temperature)
+        if self._plan.opens_test:
+            test = self._judge.statistics(rfloss_active=self._rfloss_active, temperature=standing.temperature)
             if not (yield from self._measure(network, "test", test, "testing")):
                 return False
             standing.test = test.figures()
@@ -334,28 +324,15 @@ class Training:
         """Of the whole run, extensions included."""
         return self._learner.schedule.epochs
 
-    def _batches(self, epoch: int) -> list[Positions]:
-        seed = self._config.runtime.seed
-        positions = order(self._train, self._config.data, seed=seed, epoch=epoch)
-        return in_batches(positions, self._config.optim.batch_size, self._processes.world)
-
+    @property
     def _rfloss_active(self) -> bool:
-        # An extension does not move its start: what has begun must not end again.
-        loss = self._config.loss
-        starts = loss.rfloss_start * self._config.optim.epochs
-        return loss.rfloss != "off" and self._standing.epoch >= starts
+        return self._plan.rfloss_active(self._standing.epoch)
 
     def _fresh_figures(self) -> EpochFigures:
         return EpochFigures(self._faces.classes, self._runtime.device)
 
     def _images_after(self) -> float:
-        return outlook.images_after(
-            self._faces,
-            self._config.optim,
-            self._standing.epoch,
-            self._epochs,
-            opens_test=self._opens_test,
-        )
+        return self._plan.images_after(self._standing.epoch, self._epochs)
 
     def _phase(self, doing: str) -> str:
         return outlook.phase(doing, self._standing.epoch, self._epochs)
@@ -367,5 +344,5 @@ class Training:
             self._learner.network,
             self._faces,
             epochs=self._epochs,
-            steps=len(self._batches(0)),
+            steps=len(self._plan.batches(0)),
         )

@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mmfrm import judge as judging
 from mmfrm import keeper as keeper_module
-from mmfrm import train as training_module
 from mmfrm.checkpoint import load_model
 from mmfrm.config import TrainConfig
 from mmfrm.control import Control
@@ -176,7 +176,7 @@ def test_a_finished_run_started_again_says_its_result_and_does_not_open_the_test
 ) -> None:
     folder = tmp_path / "run"
     shutil.copytree(uninterrupted[0], folder)
-    monkeypatch.setattr(training_module, "measure", None)
+    monkeypatch.setattr(judging, "measure", None)
     events = trained(folder, drawn_faces, CONFIG)
     assert isinstance(events[0], Started)
     assert events[0].resumed

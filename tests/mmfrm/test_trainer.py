@@ -35,11 +35,12 @@ from mmfrm.loss import RFLoss
 from mmfrm.nn import MobileFaceNet, build_network
 from mmfrm.nn.landmark_weights import InputConvention, save_landmark_weights
 from mmfrm.optim import AveragedWeights, Schedule, climb, descend, make_optimizer, norms_at_rest
+from mmfrm.plan import in_batches
 from mmfrm.progress import Meter
 from mmfrm.resume import LAST, read_state
 from mmfrm.runtime import choose_device, choose_precision, prepare
 from mmfrm.schema import ConfigError
-from mmfrm.standing import class_counts, collapse_notices, figure_of, in_batches
+from mmfrm.standing import class_counts, collapse_notices, figure_of
 from tests.mmfrm.training import drawn_faces, smallest, trained
 
 __all__ = ["drawn_faces"]  # a fixture
