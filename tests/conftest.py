@@ -30,6 +30,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a script's backgr
 NOT_SHIPPED = "../shared"  # real faces and reference vectors
 NO_HARDWARE = "this processor"  # what no installation brings
 SKIPS_IN_CI = (NOT_SHIPPED, NO_HARDWARE)  # the only reasons for a skip there
+SLOW_SECONDS = 60.0  # what a step in a browser may take: a loaded machine is slow, and not wrong
 
 
 # --- what was skipped, and why ---------------------------------------------------------------------
@@ -165,7 +166,7 @@ def browser(chromium_path: str | None) -> Iterator[Browser]:
     """A headless Chromium."""
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=20_000)  # a loaded machine is slow, and not wrong
+    expect.set_options(timeout=1000 * SLOW_SECONDS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=chromium_path, args=["--no-sandbox"])
         yield chromium
@@ -185,6 +186,7 @@ def console_errors() -> list[str]:
 def page(browser: Browser, console_errors: list[str]) -> Iterator[Page]:
     """A page in a fresh browser profile, 1440 × 900, that fails the test on any error it shows."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(1000 * SLOW_SECONDS)
     context.on("page", lambda page: _watch(page, console_errors))
     yield context.new_page()
     context.close()

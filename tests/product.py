@@ -69,7 +69,7 @@ class Product:
         command = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(
             command, cwd=REPOSITORY, env=dict(self.env), capture_output=True, text=True, check=False,
-            timeout=120,
+            timeout=240,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -88,14 +88,14 @@ class Product:
         pairs = (line.split() for line in (self.data_dir / "run" / "pids").read_text().splitlines())
         return {name: int(pid) for name, pid in pairs}
 
-    def stop(self, number: int = signal.SIGINT, patience: float = 15.0) -> int:
+    def stop(self, number: int = signal.SIGINT, patience: float = 60.0) -> int:
         """Send a signal and wait; returns the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(patience)
 
 
-def start_product(data_dir: Path, *, patience: float = 90.0, **more: str) -> Product:
+def start_product(data_dir: Path, *, patience: float = 180.0, **more: str) -> Product:
     """Start it and wait for the sign-in link. Raises AssertionError with its output where none comes."""
     port = int(more.pop("PORT", 0)) or free_port()
     env = environment(data_dir, port, **more)

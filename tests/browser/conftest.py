@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
 from playwright.sync_api import Error, Page
 
+from tests.conftest import SLOW_SECONDS
 from tests.product import Product, start_product
 from tests.webapp.world import World
 
@@ -53,6 +54,15 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Furnished]:
         yield Furnished(product, replace(World(**said["world"])), said["session"])
     finally:
         product.stop()
+
+
+def wait_listening(page: Page, condition: Callable[[], bool], what: str) -> None:
+    """Wait for what the page's listeners bring about: they are called only while Playwright is at work."""
+    for _ in range(int(20 * SLOW_SECONDS)):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"still not: {what}")
 
 
 @pytest.hookimpl(wrapper=True)

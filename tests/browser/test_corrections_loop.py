@@ -118,7 +118,7 @@ def asked(furnished: Furnished, code: str) -> int:
     return int(furnished.product.query(code).strip().splitlines()[-1])
 
 
-def wait_for(furnished: Furnished, sql: str, *values: object, patience: float = 120.0) -> None:
+def wait_for(furnished: Furnished, sql: str, *values: object, patience: float = 400.0) -> None:
     wait_until(lambda: furnished.product.rows(sql, *values) == [(1,)], patience, sql)
 
 
@@ -149,9 +149,9 @@ def label(page: Page, photos: Path) -> str:
     """Drop the photos for the model that misses the expression; answers the batch's address."""
     page.get_by_role("link", name="Label with this model").click()
     page.locator("[data-upload-files-input]").set_input_files(photos)
-    page.locator("button.btn-primary[data-needs-upload]:enabled").click(timeout=30_000)
+    page.locator("button.btn-primary[data-needs-upload]:enabled").click(timeout=180_000)
     page.wait_for_url("**/labeling/*/")
-    page.locator("#batch-head .state[data-state=finished]").wait_for(timeout=180_000)
+    page.locator("#batch-head .state[data-state=finished]").wait_for(timeout=300_000)
     return page.url
 
 
@@ -178,7 +178,7 @@ def add_to_the_data_set(page: Page, batch: str) -> None:
     assert page.get_by_label(f"{MISSED} becomes").input_value() == MISSED
     page.get_by_role("button", name="Make version 2").click()
     page.wait_for_url("**/v2/")
-    page.get_by_role("link", name="Train on it").wait_for(timeout=180_000)
+    page.get_by_role("link", name="Train on it").wait_for(timeout=300_000)
 
 
 def train_again(page: Page, batch: str) -> None:
@@ -189,14 +189,14 @@ def train_again(page: Page, batch: str) -> None:
     page.get_by_label("Epochs", exact=True).fill("6")
     page.get_by_role("button", name="Start the run").click()
     page.wait_for_url("**/experiments/runs/*/")
-    page.get_by_role("link", name="Before and after").click(timeout=300_000)
+    page.get_by_role("link", name="Before and after").click(timeout=600_000)
 
 
 def compare(page: Page) -> None:
     """One page, the same test faces, class by class: the missed expression is found more often."""
-    page.locator(".change-table").wait_for(timeout=180_000)
+    page.locator(".change-table").wait_for(timeout=300_000)
     page.locator("#change-chart.js-plotly-plot").wait_for()
-    page.evaluate("() => document.querySelector('[data-confusion]').scrollIntoView()")  # drawn when seen
+    page.locator("[data-confusion]").first.scroll_into_view_if_needed()  # drawn when seen
     page.wait_for_function("() => document.querySelectorAll('[data-confusion].js-plotly-plot').length === 2")
     changes = {row["name"]: row for row in json.loads(page.locator("#changes").text_content() or "[]")}
     missed = changes[MISSED]

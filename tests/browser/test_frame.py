@@ -183,7 +183,7 @@ def test_charts_follow_the_theme_and_keep_what_was_zoomed(signed_in: Page, furni
     }""")
     signed_in.emulate_media(color_scheme="dark")
     signed_in.wait_for_function(
-        '() => document.getElementById("guide-chart").layout.font.color !== window.before', timeout=5000
+        '() => document.getElementById("guide-chart").layout.font.color !== window.before'
     )
     found = signed_in.evaluate("""() => {
         const { data, layout } = document.getElementById("guide-chart");

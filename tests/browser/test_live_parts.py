@@ -90,7 +90,7 @@ def news_until(page: Page, feeder: Feeder, condition: str) -> None:
         try:
             page.wait_for_function(condition, timeout=1500)
         except Error:
-            if reading == 15:
+            if reading == 40:
                 raise
         else:
             return

@@ -16,14 +16,28 @@ from playwright.sync_api import Browser, Page
 from playwright.sync_api import Error as PlaywrightError
 
 from tests.browser.conftest import Furnished
+from tests.conftest import SLOW_SECONDS
 from tests.product import wait_until
 
 pytestmark = pytest.mark.browser
 ANSWERS = 300
 FACES = 80  # drawn; the batch of the 300 answers shows them more than once
 MOST_MS = 150  # from a key to the next face
-BUSY = 2.0  # runnable processes a core, above which others make every page slow
+KEEPS_UP_MS = 90  # for the work of PROBE; where it takes longer, the machine is slow, or others have it
 COMMANDS = (("n", "not_a_face"), ("u", "unsure"), ("s", "skipped"))
+
+# A fixed piece of work and two frames, once what the key before it asked for is shown and measured.
+PROBE = """async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  for (let i = 0; i < 3; i += 1) await frame();
+  const begin = performance.now();
+  let sum = 0;
+  for (let i = 0; i < 1e7; i += 1) sum += Math.sqrt(i);
+  window.probed = sum;
+  await frame();
+  await frame();
+  return performance.now() - begin;
+}"""
 
 # A batch of drawn faces. The drawn ones are the only faces that may travel with the tests.
 FILL = """
@@ -113,6 +127,7 @@ def opened(
     context = browser.browser_type.launch_persistent_context(
         profile, executable_path=chromium_path, args=["--no-sandbox"]
     )
+    context.set_default_timeout(1000 * SLOW_SECONDS)
     context.add_cookies([{"name": "mmfrm_session", "value": furnished.session, "url": furnished.url}])
     yield context.pages[0]
     with contextlib.suppress(PlaywrightError):  # it was killed
@@ -133,8 +148,16 @@ def kill(profile: Path) -> None:
 
 def open_review(page: Page, furnished: Furnished, batch: int) -> None:
     page.goto(f"{furnished.url}/labeling/{batch}/review/")
-    page.wait_for_function("() => document.querySelector('[data-review-picture] img')?.naturalWidth > 0")
-    page.wait_for_load_state("networkidle")  # the faces ahead are there too
+    wait_for_pictures(page)
+
+
+def wait_for_pictures(page: Page) -> None:
+    """Until the face on the screen is there, and those ahead, which the strip shows: a connection may go."""
+    page.wait_for_function("""() => {
+      const there = (image) => image.complete && image.naturalWidth > 0;
+      const face = document.querySelector("[data-review-picture] img");
+      return face && [face, ...document.querySelectorAll("[data-review-strip] img")].every(there);
+    }""")
 
 
 def current(page: Page) -> int:
@@ -182,32 +205,44 @@ def test_300_answers_by_keyboard_survive_a_killed_browser_and_none_keeps_the_rev
 ) -> None:
     batch, classes = drawn_batches[0][-1], drawn_batches[1]
     wanted: dict[int, tuple[str, int | None]] = {}
+    probes: list[float] = []
     with opened(browser, chromium_path, furnished, tmp_path / "profile") as page:
         open_review(page, furnished, batch)
         face = current(page)
         for i in range(ANSWERS // 2):
             wanted[face] = ("label", i % classes)
             face = answer(page, str(i % classes + 1), face)
+            if i % 5 == 0:
+                probes.append(page.evaluate(PROBE))
         waits = durations(page)
         page.keyboard.press("1")  # nobody has seen that this one was kept
         kill(tmp_path / "profile")
     assert len(wanted) == ANSWERS // 2
     with opened(browser, chromium_path, furnished, tmp_path / "profile") as page:
         open_review(page, furnished, batch)
-        wait_until(lambda: wanted.items() <= kept(furnished, batch).items(), 5, "each of the 150 is there")
+        wait_until(
+            lambda: wanted.items() <= kept(furnished, batch).items(), SLOW_SECONDS, "each of the 150 is there"
+        )
         face = current(page)
         for i in range(ANSWERS // 2):
             command, verdict = COMMANDS[i % len(COMMANDS)]
             wanted[face] = (verdict, None)
             face = answer(page, command, face)
+            if i % 5 == 0:
+                probes.append(page.evaluate(PROBE))
         waits += durations(page)
-        wait_until(lambda: wanted.items() <= kept(furnished, batch).items(), 5, "and the others are")
+        wait_until(
+            lambda: wanted.items() <= kept(furnished, batch).items(), SLOW_SECONDS, "and the others are"
+        )
     assert len(wanted) == ANSWERS, "no face came twice"
     assert len(waits) == ANSWERS
     waits.sort()
+    probes.sort()
     median, p95, most = statistics.median(waits), waits[int(0.95 * len(waits))], waits[-1]
+    probed = probes[int(0.95 * len(probes))]
     print(f"key to next face: median {median:.1f} ms, p95 {p95:.1f} ms, at most {most:.1f} ms")
-    if os.getloadavg()[0] <= BUSY * (os.cpu_count() or 1):  # else the machine is measured, not the page
+    print(f"the probe beside it: median {statistics.median(probes):.1f} ms, p95 {probed:.1f} ms")
+    if probed <= KEEPS_UP_MS:  # else the machine is measured, not the page
         assert p95 <= MOST_MS
 
 
@@ -246,8 +281,8 @@ def test_answers_given_without_a_connection_arrive_after_the_tab_was_closed(
     context.set_offline(False)
     again = context.new_page()
     open_review(again, furnished, batch)
-    wait_until(lambda: len(kept(furnished, batch)) == 6, 5, "every answer is there")
-    assert kept(furnished, batch) == wanted | {undone: ("", None)}
+    wanted[undone] = ("", None)
+    wait_until(lambda: kept(furnished, batch) == wanted, SLOW_SECONDS, "every answer is there")
 
 
 def test_many_faces_are_selected_in_the_grid_and_set_and_taken_back_by_keys(
@@ -290,6 +325,7 @@ def test_two_people_answer_apart_and_conflicts_are_decided_by_keyboard(
     said = signed_in.locator("[data-review-answers] b")
     said.nth(1).wait_for()
     assert said.all_inner_texts() == ["anger", "neutral"]
+    wait_for_pictures(signed_in)
     face = answer(signed_in, "5", current(signed_in))
     assert said.all_inner_texts() == ["anger", "unsure"]
     signed_in.keyboard.press("z")
@@ -300,4 +336,4 @@ def test_two_people_answer_apart_and_conflicts_are_decided_by_keyboard(
     rows = """SELECT verdict, corrected FROM labeling_prediction
         WHERE batch_id = ? AND "index" < 3 ORDER BY "index" """
     wanted = [("label", 4), ("label", 1), ("not_a_face", None)]
-    wait_until(lambda: furnished.product.rows(rows, batch) == wanted, 5, "what was decided holds")
+    wait_until(lambda: furnished.product.rows(rows, batch) == wanted, SLOW_SECONDS, "what was decided holds")

@@ -7,8 +7,9 @@ import json
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.browser.conftest import Furnished
+from tests.browser.conftest import Furnished, wait_listening
 from tests.browser.test_review import FILL, answer, current, kept, open_review
+from tests.conftest import SLOW_SECONDS
 from tests.product import wait_until
 
 pytestmark = pytest.mark.browser
@@ -71,7 +72,8 @@ def test_enter_presses_the_button_that_has_the_focus_and_answers_nothing(
     assert current(signed_in) == 1
     signed_in.locator("[data-undo]").first.focus()
     answer(signed_in, "2", 1)
-    wait_until(lambda: kept(furnished, batch) == {1: ("label", 1)}, 5, "other keys are for the face")
+    wanted: dict[int, tuple[str, int | None]] = {1: ("label", 1)}
+    wait_until(lambda: kept(furnished, batch) == wanted, SLOW_SECONDS, "other keys are for the face")
 
 
 def test_the_end_comes_when_no_face_is_left_and_can_be_taken_back_without_keys(
@@ -86,7 +88,7 @@ def test_the_end_comes_when_no_face_is_left_and_can_be_taken_back_without_keys(
     assert end.is_hidden()
     signed_in.keyboard.press("3")
     end.wait_for()
-    wait_until(lambda: len(kept(furnished, batch)) == FACES, 5, "every face has an answer")
+    wait_until(lambda: len(kept(furnished, batch)) == FACES, SLOW_SECONDS, "every face has an answer")
     end.get_by_role("button", name="Previous").click()
     end.wait_for(state="hidden")
     assert current(signed_in) == FACES - 1
@@ -94,7 +96,7 @@ def test_the_end_comes_when_no_face_is_left_and_can_be_taken_back_without_keys(
     end.get_by_role("button", name="Undo").click()
     end.wait_for(state="hidden")
     assert current(signed_in) == 2
-    wait_until(lambda: kept(furnished, batch)[2] == ("", None), 5, "the last answer is taken back")
+    wait_until(lambda: kept(furnished, batch)[2] == ("", None), SLOW_SECONDS, "the last answer is taken back")
 
 
 def test_what_somebody_else_overtook_cannot_be_undone_and_leaves_nothing_that_waits(
@@ -112,20 +114,21 @@ def test_what_somebody_else_overtook_cannot_be_undone_and_leaves_nothing_that_wa
         held.append(route)
 
     signed_in.route("**/review/say", hold)
-    signed_in.on("request", lambda request: sent.append(request) if request.url.endswith("/say") else None)
-    with signed_in.expect_request("**/review/say"):
-        signed_in.context.set_offline(False)
+    signed_in.context.set_offline(False)
+    # At once; later where the page has just tried by itself, which it does now and then without a connection.
+    wait_listening(signed_in, lambda: bool(held), "the answers are on their way")
     console_errors.clear()  # the lost connection, which is the point
     waiting = signed_in.locator("[data-review]")
     signed_in.keyboard.press("z")  # before it is told
     expect(waiting).to_have_attribute("data-waiting", "3")
+    signed_in.on("request", lambda request: sent.append(request) if request.url.endswith("/say") else None)
     held[0].continue_()
     signed_in.unroute("**/review/say", hold)
     signed_in.locator(".toasts").get_by_text("Somebody else has spoken").first.wait_for()
     expect(waiting).to_have_attribute("data-waiting", "0")
     signed_in.keyboard.press("z")
     signed_in.locator(".toasts").get_by_text("nothing to undo").wait_for()
-    assert len(sent) == 1, "no undo was sent, nor is one tried again and again"
+    assert (len(held), sent) == (1, []), "no undo was sent, nor is one tried again and again"
     assert kept(furnished, batch) == {0: ("label", 4), 1: ("label", 4)}
 
 

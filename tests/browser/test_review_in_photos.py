@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Furnished
+from tests.browser.conftest import Furnished, wait_listening
+from tests.conftest import SLOW_SECONDS
 from tests.product import wait_until
 
 pytestmark = pytest.mark.browser
@@ -57,7 +58,9 @@ def test_a_key_shows_the_face_in_its_photo_where_answers_go_on_and_the_next_phot
 ) -> None:
     page = signed_in
     asked: list[str] = []
+    came: set[str] = set()
     page.on("request", lambda request: asked.append(request.url) if "/pixels" in request.url else None)
+    page.on("requestfinished", lambda request: came.add(request.url) if "/pixels" in request.url else None)
     page.goto(f"{furnished.url}/labeling/{batch}/review/")
     stage, picture = page.locator("[data-review-stage]"), page.locator("[data-review-picture]")
     expect(stage).to_have_attribute("data-index", "0")
@@ -71,13 +74,13 @@ def test_a_key_shows_the_face_in_its_photo_where_answers_go_on_and_the_next_phot
         "e => [e.style.left, e.style.top, e.style.width, e.style.height]"
     )
     assert mark == ["10%", "10%", "20%", "50%"]
-    wait_until(lambda: len(set(asked)) == 2, 10, "both photos are fetched ahead")
+    wait_listening(page, lambda: len(came) == 2, "both photos are fetched ahead")
 
     page.keyboard.press("1")
     page.keyboard.press("2")
     expect(stage).to_have_attribute("data-index", "2")
-    assert picture.locator(".review-around > img").evaluate("e => e.complete && e.naturalWidth") == 200
-    assert picture.locator("> img").evaluate("e => e.naturalWidth") == 112, "the face itself stays in sight"
+    expect(picture.locator(".review-around > img")).to_have_js_property("naturalWidth", 200)
+    expect(picture.locator("> img")).to_have_js_property("naturalWidth", 112)  # the face stays in sight
     page.keyboard.press("v")
     expect(picture.locator(".review-around")).to_have_count(0)
     expect(stage).to_have_attribute("data-index", "2")
@@ -107,10 +110,10 @@ def test_faces_that_waited_in_a_page_that_was_left_are_asked_about_in_the_next(
     page.goto(f"{furnished.url}/labeling/{batch}/review/")
     expect(page.locator("[data-review-stage]")).to_have_attribute("data-index", "0")
     lent = "SELECT count(*) FROM labeling_prediction WHERE batch_id = ? AND leased_to != ''"
-    wait_until(lambda: furnished.product.rows(lent, batch) == [(5,)], 10, "all wait in that page")
+    wait_until(lambda: furnished.product.rows(lent, batch) == [(5,)], SLOW_SECONDS, "all wait in that page")
     # What a browser tells a page that is left. A real leave may cut the farewell short; loans then run out.
     page.evaluate("() => dispatchEvent(new PageTransitionEvent('pagehide'))")
-    wait_until(lambda: furnished.product.rows(lent, batch) == [(0,)], 10, "the page said farewell")
+    wait_until(lambda: furnished.product.rows(lent, batch) == [(0,)], SLOW_SECONDS, "the page said farewell")
     other = page.context.new_page()  # a tab of its own name
     other.goto(f"{furnished.url}/labeling/{batch}/review/")
     expect(other.locator("[data-review-stage]")).to_have_attribute("data-index", "0")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Furnished
+from tests.browser.conftest import Furnished, wait_listening
 from tests.feeder import Feeder
 
 pytestmark = pytest.mark.browser
@@ -201,24 +201,22 @@ def test_the_end_brings_the_test_figures_and_a_model(run_page: Page, feeder: Fee
     heard: list[str] = []
     elsewhere.on("websocket", lambda socket: socket.on("framereceived", lambda _: heard.append(socket.url)))
     elsewhere.goto(run_page.url.split("/experiments")[0] + "/models/")
-    for _ in range(300):
-        if any("/ws/ends/" in url for url in heard):  # it listens; what ends before is none of its business
-            break
-        elsewhere.wait_for_timeout(100)
+    # What ends before it listens is none of its business.
+    wait_listening(elsewhere, lambda: any("/ws/ends/" in url for url in heard), "it listens")
     feeder.do("end")
+    expect(elsewhere.locator("#toasts")).to_contain_text("live has finished")  # first: it leaves by itself
     expect(run_page.locator("h1")).to_contain_text("Finished")
-    expect(elsewhere.locator("#toasts")).to_contain_text("live has finished")
     elsewhere.close()
     results = run_page.locator("#results")
     expect(results).to_contain_text("Opened once, at the end")
     # Not by Playwright, which gives up where the part is replaced meanwhile.
     run_page.evaluate("document.getElementById('results').scrollIntoView()")
     run_page.wait_for_function(
-        "() => document.querySelector('[data-confusion]')?.data?.[0].type === 'heatmap'"
+        "() => document.querySelector('[data-confusion]')?.data?.[0]?.type === 'heatmap'"
     )
     results.get_by_role("tab", name=re.compile("Best epoch")).click()
     run_page.wait_for_function(
-        "() => document.querySelector('#figures-best [data-confusion]').data?.[0].z.length === 8"
+        "() => document.querySelector('#figures-best [data-confusion]')?.data?.[0]?.z.length === 8"
     )
     with run_page.expect_download() as download:
         run_page.get_by_role("link", name=re.compile("^Epochs")).click()
@@ -239,15 +237,16 @@ def test_every_part_of_the_page_comes_however_slow_the_server_is(run_page: Page,
     expect(run_page.locator("h1")).to_contain_text("Finished")
     expect(run_page.locator("#history")).to_contain_text("Complete")
     expect(run_page.locator("#results")).to_contain_text("Opened once, at the end")
+    run_page.unroute_all(behavior="ignoreErrors")  # what is still held would fail when the page is closed
 
 
 def test_an_experiment_draws_its_runs_over_each_other(run_page: Page, feeder: Feeder) -> None:
     run_page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name="live").click()
-    run_page.wait_for_function("() => document.getElementById('curves')?.data?.[0].x.length === 2")
+    run_page.wait_for_function("() => document.getElementById('curves')?.data?.[0]?.x.length === 2")
     feeder.do("epoch 2")
-    run_page.wait_for_function("() => document.getElementById('curves')?.data?.[0].x.length === 3")
+    run_page.wait_for_function("() => document.getElementById('curves')?.data?.[0]?.x.length === 3")
     run_page.get_by_role("button", name="Loss").click()
-    run_page.wait_for_function("() => document.getElementById('curves').data[0].y[0] > 1")
+    run_page.wait_for_function("() => document.getElementById('curves').data[0]?.y[0] > 1")
     run_page.get_by_role("checkbox", name="Show live on the chart").uncheck()
     run_page.wait_for_function("() => document.getElementById('curves').data.length === 0")
 
@@ -288,6 +287,15 @@ def test_who_types_on_while_the_cost_is_computed_sees_that_of_the_last_and_no_co
         page.unroute(plan)  # which lets it go
 
 
+def plan_for(page: Page, label: str, value: str, *, sent: str) -> None:
+    """Fill a box and wait until its plan is shown: a button that is replaced while pressed hears nothing."""
+    box = page.get_by_label(label, exact=True)
+    with page.expect_response(lambda answer: sent in (answer.request.post_data or "")):
+        box.fill(value)
+        box.press("Tab")
+    page.wait_for_function("() => !document.querySelector('.plan.htmx-request')")
+
+
 def test_what_a_first_run_of_its_size_costs_is_measured_at_a_click(
     signed_in: Page, furnished: Furnished
 ) -> None:
@@ -299,13 +307,10 @@ def test_what_a_first_run_of_its_size_costs_is_measured_at_a_click(
     measure = page.get_by_role("button", name="Measure it here first")
     page.evaluate("() => document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     page.get_by_label("Fusion", exact=True).select_option("none")
-    page.get_by_label("Width", exact=True).fill("0.125")
-    batch_size = page.get_by_label("Batch size", exact=True)
-    with page.expect_response(lambda answer: "optim.batch_size=4" in (answer.request.post_data or "")):
-        batch_size.fill("4")
-        batch_size.press("Tab")
+    plan_for(page, "Width", "0.125", sent="network.width=0.125")
+    plan_for(page, "Batch size", "4", sent="optim.batch_size=4")
     measure.click()
-    page.get_by_text("Measured by a few steps").wait_for(timeout=180_000)
+    page.get_by_text("Measured by a few steps").wait_for(timeout=300_000)
     plan = page.locator(".plan-facts")
     expect(plan).to_contain_text(re.compile(r"Timeabout \d+"))
     expect(plan).to_contain_text(re.compile(r"Memory\d+"))

@@ -11,7 +11,10 @@ from tests.browser.conftest import Furnished
 from tests.feeder import Feeder
 
 pytestmark = pytest.mark.browser
-LABELS = "() => document.querySelector('[data-chart=loss]').layout?.annotations?.map((a) => a.text)"
+LABELS = "() => document.querySelector('[data-chart=loss]')?.layout?.annotations?.map((a) => a.text)"
+# The forms are fetched anew each time: what had been typed into those of the last time would go with them.
+ARE_FRESH = """() => document.querySelector("#steer-body form")
+  && !document.querySelector("#steer-run.htmx-request, #steer-body .htmx-added")"""
 
 
 def test_a_note_and_an_order_by_keyboard(signed_in: Page, furnished: Furnished) -> None:
@@ -23,6 +26,7 @@ def test_a_note_and_an_order_by_keyboard(signed_in: Page, furnished: Furnished) 
         steer = page.get_by_role("button", name="Steer")
         steer.focus()
         keys.press("Enter")
+        page.wait_for_function(ARE_FRESH)
         note = page.get_by_role("form", name="Note").get_by_label("What you want to remember")
         note.focus()
         keys.type("lamp moved")
@@ -31,6 +35,7 @@ def test_a_note_and_an_order_by_keyboard(signed_in: Page, furnished: Furnished) 
         page.wait_for_function(f"() => ({LABELS})()?.includes('lamp moved')")
         steer.focus()
         keys.press("Enter")
+        page.wait_for_function(ARE_FRESH)
         page.get_by_role("form", name="Stop after an epoch").get_by_label("Epoch").focus()
         keys.press("Enter")
         expect(page.locator("#run-head")).to_contain_text("Stop after epoch 2: when that epoch has ended.")

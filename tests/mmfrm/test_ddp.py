@@ -94,10 +94,10 @@ def test_two_processes_have_the_loss_curve_of_one_also_after_a_stop(
             process.stdin.flush()
             break
     together += read(process)
-    process.wait(60)
+    process.wait(120)
     assert isinstance(together[-1], Stopped)
     together += read(again := torchrun(tmp_path))
-    assert again.wait(60) == 0
+    assert again.wait(120) == 0
     assert isinstance(together[-1], Finished)
     # Only rank 0 was told; without the other's consent they would wait for each other for ever.
     assert {e.number for e in together if isinstance(e, Steered)} == {1}
@@ -118,7 +118,7 @@ def test_two_processes_have_the_released_rfloss_of_one_before_and_after_it_start
     write_job(tmp_path, TrainJob(data=str(drawn_faces), config=config))
     process = torchrun(tmp_path)
     mine = epoch_ends(read(process))
-    assert process.wait(60) == 0
+    assert process.wait(120) == 0
     theirs = epoch_ends(trained(tmp_path / "alone", drawn_faces, config))
     assert list(mine) == list(theirs) == [0, 1]
     for epoch, split, figure in itertools.product((0, 1), ("train", "val"), ("loss", "rfloss")):

@@ -125,7 +125,7 @@ def _run_until_killed(folder: Path, checkpoints: int) -> list[Event]:
         if sum(isinstance(e, Checkpointed) for e in told) == checkpoints:
             process.send_signal(signal.SIGKILL)
             break
-    process.wait(30)
+    process.wait(120)
     return told
 
 

@@ -226,7 +226,7 @@ def test_orders_arrive_as_a_line_and_a_broken_line_changes_nothing() -> None:
     with os.fdopen(write_end, "wb", buffering=0) as pipe:
         for line in [*lines, {"do": "steer"}, [], "steer"]:
             pipe.write(json.dumps(line).encode() + b"\n")
-        wait_until(lambda: control.orders is not None, 5)
+        wait_until(lambda: control.orders is not None, 60)
         assert not control.stop_requested()
-    wait_until(control.stop_requested, 5)  # its end means that the parent is gone
+    wait_until(control.stop_requested, 60)  # its end means that the parent is gone
     assert control.orders == (HALF,)

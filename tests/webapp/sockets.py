@@ -17,6 +17,8 @@ from django.test import Client
 from webapp.accounts.models import User
 from webapp.live.routing import websocket_urlpatterns
 
+PATIENCE = 30  # seconds: a loaded machine is slow, and not wrong
+
 
 class Socket(ApplicationCommunicator):
     """(channels' own would want daphne to be installed.)"""
@@ -31,21 +33,21 @@ class Socket(ApplicationCommunicator):
 
     async def json(self) -> dict[str, Any]:
         """The next message."""
-        message = await self.receive_output(5)
+        message = await self.receive_output(PATIENCE)
         assert message["type"] == "websocket.send", message
         said: dict[str, Any] = json.loads(message["text"])
         return said
 
     async def close_code(self) -> int:
         """Of the server's goodbye, which must be next."""
-        message = await self.receive_output(5)
+        message = await self.receive_output(PATIENCE)
         assert message["type"] == "websocket.close", message
         return int(message["code"])
 
     async def leave(self) -> None:
         """As a page that is closed."""
         await self.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.wait(5)
+        await self.wait(PATIENCE)
 
 
 async def opened(visitor: User | AnonymousUser | Client, address: str) -> Socket:
@@ -55,5 +57,5 @@ async def opened(visitor: User | AnonymousUser | Client, address: str) -> Socket
         await sync_to_async(client.force_login)(visitor)
     socket = Socket(client, address)
     await socket.send_input({"type": "websocket.connect"})
-    assert (await socket.receive_output(5))["type"] == "websocket.accept"
+    assert (await socket.receive_output(PATIENCE))["type"] == "websocket.accept"
     return socket

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from mmfrm.events import Finished
 from tests.synthetic_runs import Story, queued_run, ready_version
-from tests.webapp.sockets import Socket, opened
+from tests.webapp.sockets import PATIENCE, Socket, opened
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.jobs import services
@@ -60,7 +60,7 @@ async def heard_until_closed(socket: Socket) -> list[dict[str, Any]]:
     """What still comes, then the server's goodbye with the code that says why."""
     heard: list[dict[str, Any]] = []
     for _ in range(20):
-        message = await socket.receive_output(5)
+        message = await socket.receive_output(PATIENCE)
         if message["type"] == "websocket.close":
             assert message["code"] == consumers.NO_PERMISSION
             return heard

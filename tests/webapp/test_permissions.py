@@ -16,6 +16,7 @@ from django.urls import URLResolver, get_resolver, reverse
 
 from tests.synthetic_runs import ready_version
 from tests.webapp.access_table import IN, OK, PEOPLE, SOCKETS, TABLE, Row, Rule
+from tests.webapp.sockets import PATIENCE
 from tests.webapp.world import World, make_world, people
 from webapp.accounts.models import User
 from webapp.accounts.permissions import may_create, may_edit, may_label
@@ -151,7 +152,7 @@ def test_only_pages_of_this_server_open_sockets(editor: User) -> None:
 
     async def attempt(origin: bytes) -> str:
         socket = await opened("/ws/jobs/", cookie, origin)
-        kind: str = (await socket.receive_output(timeout=5))["type"]
+        kind: str = (await socket.receive_output(timeout=PATIENCE))["type"]
         if kind == "websocket.accept":
             await leave(socket)
         return kind
@@ -211,8 +212,8 @@ async def _sockets(path: str, cookies: dict[str, bytes]) -> dict[str, str | int]
 async def _socket(path: str, cookie: bytes) -> str | int:
     """OK when the server sends what was asked for; else the code it closes with."""
     socket = await opened(path, cookie, b"http://localhost:8000")
-    assert (await socket.receive_output(timeout=5))["type"] == "websocket.accept"
-    said = await socket.receive_output(timeout=5)
+    assert (await socket.receive_output(timeout=PATIENCE))["type"] == "websocket.accept"
+    said = await socket.receive_output(timeout=PATIENCE)
     if said["type"] == "websocket.close":
         code: int = said["code"]
         return code
@@ -222,7 +223,7 @@ async def _socket(path: str, cookie: bytes) -> str | int:
 
 async def leave(socket: Any) -> None:
     await socket.send_input({"type": "websocket.disconnect", "code": 1000})
-    await socket.wait()
+    await socket.wait(timeout=PATIENCE)
 
 
 async def opened(path: str, cookie: bytes, origin: bytes) -> Any:

@@ -21,7 +21,7 @@ from webapp.jobs.models import Job
 
 def both_find_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither may write before both have looked: the moment in which two requests cross."""
-    looked, found_at_first = threading.Barrier(2, timeout=20), services._made_with
+    looked, found_at_first = threading.Barrier(2, timeout=60), services._made_with
     seen = threading.local()
 
     def find(*arguments: Any) -> Run | None:
@@ -46,7 +46,7 @@ def at_once(post: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     return answers
 
 

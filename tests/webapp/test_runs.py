@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -211,9 +212,8 @@ def test_a_silent_worker_is_said_to_be_silent(run: Run, client_of: ClientOf) -> 
     play(run, STORY, range(1))
     long_ago = timezone.now() - timedelta(seconds=40)
     Job.objects.filter(pk=run.job_id).update(heartbeat_at=long_ago)
-    assert (
-        "No sign of life from gpu-1@lab for 40 s" in client_of(run.owner).get(address(run)).content.decode()
-    )
+    page = client_of(run.owner).get(address(run)).content.decode()
+    assert re.search(r"No sign of life from gpu-1@lab for 4\d s", page)  # the page takes a moment too
     jobs.reap()
     page = client_of(run.owner).get(address(run)).content.decode()
     assert "The worker gpu-1@lab is gone. It goes on from its last checkpoint by itself." in page

@@ -188,7 +188,7 @@ def test_a_trial_that_ended_before_the_verdict_is_not_called_pruned(editor: User
 @pytest.mark.django_db(transaction=True)
 def test_two_sweeps_at_once_begin_a_trial_once(editor: User, monkeypatch: pytest.MonkeyPatch) -> None:
     search = begun(editor, parallel=1)
-    meeting = threading.Barrier(2, timeout=10)
+    meeting = threading.Barrier(2, timeout=60)
     ask = optimiser.ask
     optimiser.load()
 
@@ -206,7 +206,7 @@ def test_two_sweeps_at_once_begin_a_trial_once(editor: User, monkeypatch: pytest
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     assert [t.number for t in trials(search)] == [0]
     assert Run.objects.count() == Job.objects.count() == 1
 

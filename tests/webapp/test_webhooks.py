@@ -246,7 +246,7 @@ def test_a_receiver_that_never_ends_its_answer_is_cut_off(
             if scheme == "https":
                 stream = tls.wrap_socket(stream, server_side=True)
             with stream:
-                end = time.monotonic() + 10
+                end = time.monotonic() + 60
                 while not over.wait(0.1) and time.monotonic() < end:
                     try:
                         stream.sendall(b"H")
@@ -260,7 +260,7 @@ def test_a_receiver_that_never_ends_its_answer_is_cut_off(
         over.set()
     assert answer.status is None
     assert "too long" in answer.said
-    assert answer.seconds < 3
+    assert answer.seconds < 15  # which it would take where nothing is patched
 
 
 def test_the_pages_from_the_form_to_the_log(editor: User, receiver: Receiver, client_of: ClientOf) -> None:

@@ -70,14 +70,14 @@ def test_a_job_whose_log_cannot_be_cut_keeps_its_heartbeat(
     thread = threading.Thread(target=do, args=(job, script))
     thread.start()
     try:
-        assert tried.wait(20)
+        assert tried.wait(60)
         before = beat()
-        wait_until(lambda: beat() > before, 5, "a heartbeat")
+        wait_until(lambda: beat() > before, 60, "a heartbeat")
         services.pause(job, owner)
-        wait_until(lambda: Job.objects.get(pk=job.pk).state == "paused", 20, "a paused job")
+        wait_until(lambda: Job.objects.get(pk=job.pk).state == "paused", 60, "a paused job")
     finally:
         leaving.set()
-        thread.join(20)
+        thread.join(60)
 
 
 def test_the_supervisor_goes_on(
@@ -91,11 +91,11 @@ def test_the_supervisor_goes_on(
     (service,) = supervisor._services
     try:
         supervisor._start(service)
-        wait_until(lambda: service.log.size() > LIMIT, 20, "a long log")
+        wait_until(lambda: service.log.size() > LIMIT, 60, "a long log")
         supervisor._look_after()
         assert service.is_running()
         assert [path.name for path in full_disk] == ["pids.part", "loud.log.1"]
         assert "could not be noted: [Errno 28]" in capsys.readouterr().out
     finally:
         service.signal(signal.SIGKILL)
-        wait_until(lambda: not service.is_running(), 5, "its end")
+        wait_until(lambda: not service.is_running(), 60, "its end")

@@ -12,13 +12,13 @@ from workers import presence
 def test_a_worker_is_seen_while_it_is_there(transactional_db: None) -> None:
     stop = threading.Event()
     thread = presence.announce("cpu", stop)
-    wait_until(Worker.objects.filter(queue="cpu").exists, 10, "the worker seen")
+    wait_until(Worker.objects.filter(queue="cpu").exists, 60, "the worker seen")
     worker = Worker.objects.get()
     assert worker.name.endswith(f"@{presence.host()}")
     assert worker.facts["threads"] >= 1
     assert worker.facts["memory_bytes"] > 2**20
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not Worker.objects.exists()
 
 

@@ -29,6 +29,7 @@ command = sys.stdin.readline()
 say("stopped", reason="asked by " + repr(command))
 sys.exit(3)
 """
+PATIENCE = 60.0  # seconds that nothing takes but on a machine that others have
 DEAF = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 say("started")
@@ -47,7 +48,7 @@ def fresh(job: Job) -> Job:
 
 
 def wait_for_state(job: Job, state: str) -> None:
-    wait_until(lambda: fresh(job).state == state, 20, f"job {state}")
+    wait_until(lambda: fresh(job).state == state, PATIENCE, f"job {state}")
 
 
 def test_every_event_of_a_child_is_recorded_in_order(claimed: Claimed, do: Do, noted: list[Event]) -> None:
@@ -119,7 +120,7 @@ def test_a_wish_to_stop_reaches_the_child_as_a_command(claimed: Claimed, do: Do,
     thread = in_background(do, job, UNTIL_ASKED)
     wait_for_state(job, "running")
     assert services.stop(job, owner)
-    thread.join(20)
+    thread.join(PATIENCE)
     assert fresh(job).state == "stopped"
 
 
@@ -128,7 +129,7 @@ def test_a_paused_job_can_be_resumed_and_runs_again(claimed: Claimed, do: Do, ow
     thread = in_background(do, job, UNTIL_ASKED)
     wait_for_state(job, "running")
     assert services.pause(job, owner)
-    thread.join(20)
+    thread.join(PATIENCE)
     assert fresh(job).state == "paused"
     assert services.resume(fresh(job), owner)
     again = services.claim("cpu", "cpu-1@here")
@@ -146,9 +147,9 @@ def test_a_deaf_child_is_killed_after_the_grace(
     wait_for_state(job, "running")
     asked_at = time.monotonic()
     services.stop(job, owner)
-    thread.join(20)
+    thread.join(PATIENCE)
     assert fresh(job).state == "stopped"
-    assert time.monotonic() - asked_at < 5
+    assert time.monotonic() - asked_at < 30  # half of the grace that jobs have otherwise
 
 
 def test_a_child_with_children_leaves_none_behind(claimed: Claimed, do: Do, tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """,
     )
     pid = int((services.folder_of(job) / "grandchild").read_text())
-    wait_until(lambda: not is_running(pid), 10, "the grandchild gone")
+    wait_until(lambda: not is_running(pid), PATIENCE, "the grandchild gone")
     assert fresh(job).state == "queued"
 
 
@@ -181,7 +182,7 @@ def test_a_worker_that_leaves_puts_its_job_back_without_counting_a_loss(
     thread = in_background(do, job, UNTIL_ASKED)
     wait_for_state(job, "running")
     leaving.set()
-    thread.join(20)
+    thread.join(PATIENCE)
     row = fresh(job)
     assert (row.state, row.losses, row.reason) == ("queued", 0, "Its worker was shut down.")
 
@@ -194,7 +195,7 @@ def test_a_worker_that_leaves_does_not_wait_for_a_deaf_child(
     thread = in_background(do, job, DEAF)
     wait_for_state(job, "running")
     leaving.set()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     assert (fresh(job).state, fresh(job).losses) == ("queued", 0)
 
@@ -204,7 +205,7 @@ def test_a_job_given_to_another_worker_is_let_go(claimed: Claimed, do: Do) -> No
     thread = in_background(do, job, DEAF)
     wait_for_state(job, "running")
     Job.objects.filter(pk=job.pk).update(attempt=2, worker="cpu-2@there")
-    thread.join(20)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     row = fresh(job)
     assert (row.state, row.attempt, row.worker) == ("running", 2, "cpu-2@there")
@@ -289,9 +290,9 @@ def test_a_running_job_keeps_its_heartbeat_fresh(claimed: Claimed, do: Do, owner
     thread = in_background(do, job, UNTIL_ASKED)
     wait_for_state(job, "running")
     first = fresh(job).heartbeat_at
-    wait_until(lambda: fresh(job).heartbeat_at != first, 5, "a newer heartbeat")
+    wait_until(lambda: fresh(job).heartbeat_at != first, PATIENCE, "a newer heartbeat")
     services.stop(job, owner)
-    thread.join(20)
+    thread.join(PATIENCE)
 
 
 def test_the_command_of_a_job_is_the_one_that_works_from_a_shell(tmp_path: Path) -> None:
@@ -312,6 +313,6 @@ def test_orders_reach_the_child_with_the_heartbeat_and_its_stop_on_order_is_an_e
     asked_at = time.monotonic()
     orders.append({"number": 1, "do": "stop_after", "value": 0.0})
     wait_for_state(job, "stopped")
-    assert time.monotonic() - asked_at < 5
-    thread.join(20)
+    assert time.monotonic() - asked_at < process.LINGER  # by itself, and not because it was killed
+    thread.join(PATIENCE)
     assert json.loads(fresh(job).reason) == {"do": "steer", "orders": orders}

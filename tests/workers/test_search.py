@@ -63,7 +63,7 @@ def test_a_search_outlives_its_worker_and_its_sweeper(tmp_path_factory: pytest.T
         wait_until(lambda: bool(product.rows(ready)), 120, "drawn faces are imported")
         product.query(SEARCH)
         begun = "SELECT 1 FROM jobs_job WHERE kind = 'train' AND state != 'queued'"
-        wait_until(lambda: bool(product.rows(begun)), 60, "the first trial is begun")
+        wait_until(lambda: bool(product.rows(begun)), 120, "the first trial is begun")
         for name in ("reaper", "gpu"):
             os.kill(product.processes()[name], signal.SIGKILL)
         over = "SELECT 1 FROM searches_search WHERE state != 'going'"

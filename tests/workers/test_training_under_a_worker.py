@@ -34,7 +34,7 @@ from webapp.datasets.models import DatasetVersion
 from webapp.experiments.services import start_run
 config = replace(presets()["quick-look"], {
     "network.fusion": "none", "network.width": 0.25, "optim.epochs": 2000, "optim.batch_size": 32,
-    "optim.warmup_steps": 0,
+    "optim.warmup_steps": 0, "optim.schedule": "constant",  # rates hold, however far it comes meanwhile
     "runtime.checkpoint_seconds": 5.0, "runtime.threads": 1,
 })
 run = start_run(User.objects.get(), version=DatasetVersion.objects.get(), preset="quick-look", config=config,
@@ -84,7 +84,7 @@ class Training:
     def steered(self, number: int) -> dict[str, Any]:
         """What its trainer said when an order began to hold; waits for it."""
         found = "SELECT payload FROM jobs_jobevent WHERE job_id = ? AND kind = 'steered' AND key = ?"
-        wait_until(lambda: bool(self.product.rows(found, self.job, number)), 60, f"order {number} obeyed")
+        wait_until(lambda: bool(self.product.rows(found, self.job, number)), 120, f"order {number} obeyed")
         payload: dict[str, Any] = json.loads(self.product.rows(found, self.job, number)[0][0])
         return payload
 
@@ -100,10 +100,10 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Training]:
     product = start_product(tmp_path_factory.mktemp("killed"))
     product.query(DRAW)
     ready = "SELECT 1 FROM datasets_datasetversion WHERE ready_at IS NOT NULL"
-    wait_until(lambda: bool(product.rows(ready)), 60, "drawn faces")
+    wait_until(lambda: bool(product.rows(ready)), 180, "drawn faces")
     run, job = product.query(TRAIN).split()
     training = Training(product, int(run), int(job))
-    wait_until(lambda: training.has_reached(3), 90, "three epochs")
+    wait_until(lambda: training.has_reached(3), 180, "three epochs")
     yield training
     training.product.stop()  # the last of those that were started in turn
 
@@ -130,7 +130,7 @@ def test_what_is_ordered_in_the_browser_holds_in_the_trainer_and_the_history_say
     order("note", note_epoch=1, text="the rate was too high")
     last = len(training.row().epochs) + 25  # counted from 1, as people do; not reached before it is ordered
     order("stop_after", epoch=last, seen=3)
-    wait_until(lambda: training.row().state == "stopped", 60, f"stopped after epoch {last}")
+    wait_until(lambda: training.row().state == "stopped", 180, f"stopped after epoch {last}")
     row = training.row()
     assert row.epochs == list(range(last))
     assert f"after epoch {last}" in row.reason
@@ -143,7 +143,7 @@ def test_what_is_ordered_in_the_browser_holds_in_the_trainer_and_the_history_say
     for told in ("Learning rate × 0.5", "5 more epochs", f"Stop after epoch {last}", "the rate was too high"):
         assert re.search(rf"{re.escape(told)}.*by {who}.*<time", history, re.DOTALL), told
     visitor.post(f"/jobs/{training.job}/resume/", {})
-    wait_until(lambda: training.has_reached(last + 2), 60, "it goes on beyond the epoch of that order")
+    wait_until(lambda: training.has_reached(last + 2), 180, "it goes on beyond the epoch of that order")
 
 
 def test_a_training_goes_on_after_the_whole_product_was_killed(training: Training) -> None:
@@ -155,7 +155,7 @@ def test_a_training_goes_on_after_the_whole_product_was_killed(training: Trainin
         if process.is_running():
             process.kill()
     training.product = start_product(old.data_dir)
-    wait_until(lambda: training.has_reached(len(before.epochs) + 3), 60, "epochs after a power cut")
+    wait_until(lambda: training.has_reached(len(before.epochs) + 3), 180, "epochs after a power cut")
     after = training.row()
     assert after.epochs == list(range(len(after.epochs)))
 
@@ -164,10 +164,10 @@ def test_ctrl_c_saves_a_training_which_goes_on_at_the_next_start(training: Train
     before = training.row()
     old = training.product
     child = training.child()
-    assert old.stop(patience=10.0) == 0
+    assert old.stop(patience=20.0) == 0  # more than a supervisor ever gives its services
     assert not child.is_running()
     training.product = start_product(old.data_dir)
-    wait_until(lambda: training.has_reached(len(before.epochs) + 3), 60, "epochs after Ctrl-C")
+    wait_until(lambda: training.has_reached(len(before.epochs) + 3), 180, "epochs after Ctrl-C")
     after = training.row()
     assert after.losses <= before.losses
     assert after.epochs == list(range(len(after.epochs)))
@@ -176,5 +176,5 @@ def test_ctrl_c_saves_a_training_which_goes_on_at_the_next_start(training: Train
 def test_a_stopped_training_ends_its_process(training: Training) -> None:
     child = training.child()
     training.product.query(STOP.format(pk=training.job))
-    wait_until(lambda: training.row().state == "stopped", 30, "stopped")
+    wait_until(lambda: training.row().state == "stopped", 120, "stopped")
     assert not child.is_running()
