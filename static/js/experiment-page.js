@@ -7,6 +7,7 @@ const chart = document.getElementById("curves");
 const hidden = new Set(); // runs taken off the chart
 let figure = "accuracy";
 let curves = [];
+let asked = 0; // times
 
 /** Runs have no fixed colours; neighbours in the table get distant hues. */
 function colourOf(run) {
@@ -55,9 +56,13 @@ function layout() {
 }
 
 async function refresh() {
+  asked += 1;
+  const mine = asked;
   const answer = await fetch(`${card.dataset.curves}?figure=${figure}`);
   if (!answer.ok) return;
-  ({ runs: curves } = await answer.json());
+  const { runs } = await answer.json();
+  if (mine !== asked) return; // overtaken, perhaps by one for another figure
+  curves = runs;
   card.hidden = !curves.some((one) => one.x.length); // runs that have not ended an epoch have nothing to show
   showTable();
   await draw(chart, traces, layout);

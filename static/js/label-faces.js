@@ -9,7 +9,8 @@ let timer = 0;
 
 function isInUse() {
   const isTyped = document.activeElement?.id === "face-text";
-  return isTyped || Boolean(opened?.isConnected || document.querySelector("[data-select]:checked"));
+  const isAsking = document.querySelector("#faces form.htmx-request"); // its answer would find no place any more
+  return isTyped || Boolean(opened?.isConnected || isAsking || document.querySelector("[data-select]:checked"));
 }
 
 /** Show what the server has now, as soon as nobody is at it. */

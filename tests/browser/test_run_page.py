@@ -251,6 +251,25 @@ def test_an_experiment_draws_its_runs_over_each_other(run_page: Page, feeder: Fe
     run_page.wait_for_function("() => document.getElementById('curves').data.length === 0")
 
 
+def test_a_late_answer_for_one_figure_does_not_replace_another(run_page: Page, feeder: Feeder) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    run_page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name="live").click()
+    run_page.wait_for_function("() => document.getElementById('curves')?.data?.[0]?.x.length === 2")
+    run_page.route("**figure=accuracy", hold)
+    feeder.do("epoch 2")
+    wait_listening(run_page, lambda: bool(held), "the list has changed, and the curves are asked for")
+    run_page.get_by_role("button", name="Loss").click()
+    run_page.wait_for_function("() => document.getElementById('curves').data[0]?.y[0] > 1")
+    with run_page.expect_event("requestfinished", lambda request: "figure=accuracy" in request.url):
+        held[0].continue_()
+    run_page.wait_for_timeout(200)  # what would be drawn now
+    assert run_page.evaluate("document.getElementById('curves').data[0].y[0]") > 1
+
+
 def test_a_new_run_marks_what_differs_from_its_preset(signed_in: Page, furnished: Furnished) -> None:
     page = signed_in
     page.goto(f"{furnished.url}/experiments/runs/new/")
