@@ -85,7 +85,8 @@ def obey(order: Order, standing: Standing, schedule: Schedule, step: int) -> Ste
     """Let an order hold from a step on, and remember that it does."""
     if order.do == EXTEND:
         _extend(schedule, step, int(order.value), standing)
-        standing.patience_from = standing.epoch - 1  # patience counts anew
+        if order.value > 0:
+            standing.patience_from = standing.epoch - 1  # patience counts anew
     elif order.do == SCALE_RATE:
         schedule.bend(step, factor=schedule.factor * order.value)
     else:
@@ -106,7 +107,9 @@ def obey(order: Order, standing: Standing, schedule: Schedule, step: int) -> Ste
 
 
 def _extend(schedule: Schedule, step: int, epochs: int, standing: Standing) -> None:
-    """So many epochs more. A rate that was set stays the one that it was set to.
+    """So many epochs more, or fewer. A rate that was set stays the one that it was set to.
+
+    What is done stays done: an epoch that was begun is ended, and a run has one at least.
 
     It is kept as a factor of the schedule, and the longer schedule is higher at the same step: near its
     end a cosine is almost nothing, so that the factor is large, and would carry the rate far beyond what
@@ -115,7 +118,8 @@ def _extend(schedule: Schedule, step: int, epochs: int, standing: Standing) -> N
     """
     was_set = next((o for o in reversed(standing.steered) if o["do"] == SET_RATE), None)
     before = schedule.rate_after_warmup(was_set["step"]) if was_set else 0.0
-    schedule.bend(step, epochs=schedule.epochs + epochs)
+    least = max(1, standing.epoch + (standing.batch > 0))
+    schedule.bend(step, epochs=max(schedule.epochs + epochs, least))
     after = schedule.rate_after_warmup(was_set["step"]) if was_set else 0.0
     if was_set is None or after <= 0:
         return

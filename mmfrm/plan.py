@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mmfrm.config import TrainConfig
+import dataclasses
+
+from mmfrm.config import OptimConfig, TrainConfig
 from mmfrm.data import Faces
 from mmfrm.data.sampling import order
 from mmfrm.growth import cost, image_side
@@ -28,9 +30,9 @@ class Plan:
         positions = order(self._train, self._config.data, seed=seed, epoch=epoch)
         return in_batches(positions, self._config.optim.batch_size, self._world)
 
-    def side(self, epoch: int) -> int:
-        """Pixels a side that the expression network learns from."""
-        return image_side(self._config.optim, epoch)
+    def side(self, epoch: int, epochs: int) -> int:
+        """Pixels a side that the expression network learns from, in a run of so many epochs."""
+        return image_side(self._stages(epochs), epoch)
 
     def rfloss_active(self, epoch: int) -> bool:
         """Whether RFLoss has begun. An extension does not move its start: it must not end again."""
@@ -39,11 +41,16 @@ class Plan:
 
     def images_after(self, epoch: int, epochs: int) -> float:
         """What comes after the learning of an epoch in progress, in images as costly as this epoch's."""
-        optim = self._config.optim
+        optim = self._stages(epochs)
         learned_from = sum(cost(optim, later) for later in range(epoch + 1, epochs)) * len(self._train)
         looked_at = max(epochs - epoch, 1) * len(self._val)
         test = len(self._faces.splits["test"]) if self.opens_test else 0
         return (learned_from + FORWARD_COST * (looked_at + test)) / cost(optim, epoch)
+
+    def _stages(self, epochs: int) -> OptimConfig:
+        """How images grow: a run that is made shorter ends with whole ones too."""
+        optim = self._config.optim
+        return optim if epochs >= optim.epochs else dataclasses.replace(optim, epochs=epochs)
 
 
 def in_batches(positions: Positions, size: int, world: int = 1) -> list[Positions]:

@@ -15,7 +15,7 @@ OPTIONS = {
     "--extend": (
         EXTEND,
         "N",
-        "Train N epochs more, also after the end. A cosine goes on over the new total.",
+        "Train N epochs more, also after the end, or fewer: -N. A cosine goes on over the new total.",
     ),
     "--scale-rate": (SCALE_RATE, "FACTOR", "Multiply the learning rate of all later steps."),
     "--rate": (SET_RATE, "RATE", "The learning rate of the next step; the schedule goes on from it."),

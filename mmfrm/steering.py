@@ -1,4 +1,4 @@
-"""Orders that people give a training after its start: more epochs, another learning rate, an end. No torch.
+"""Orders that people give a training after its start: another length or learning rate, a stop. No torch.
 
 Settings say how a run begins and never change; orders are numbered and kept beside them, in job.json and,
 once obeyed, in the checkpoint with the step from which they hold. So a resumed run obeys what it obeyed
@@ -16,7 +16,7 @@ from mmfrm.schema import Checked, ConfigError, from_dict, required
 EXTEND, SCALE_RATE, SET_RATE, STOP_AFTER = "extend", "scale_rate", "set_rate", "stop_after"
 # What an order's value is, and between what it lies.
 VALUES: Mapping[str, tuple[str, float, float]] = {
-    EXTEND: ("epochs more than before", 1, 10_000),
+    EXTEND: ("epochs more than before, or fewer", -10_000, 10_000),
     SCALE_RATE: ("factor of the learning rate", 1e-4, 1e4),
     SET_RATE: ("learning rate", 1e-8, 10.0),
     STOP_AFTER: ("epoch, from 0, after which it stops", 0, 10_000_000),
@@ -40,6 +40,8 @@ class Order(Checked):
         if not low <= self.value <= high or (self.do in WHOLE and self.value != int(self.value)):
             whole = "a whole number " if self.do in WHOLE else ""
             raise ConfigError("value", f"{self.value} is not {whole}between {low:g} and {high:g} ({meaning})")
+        if self.do == EXTEND and not self.value:
+            raise ConfigError("value", f"is 0, which changes nothing ({meaning})")
 
     @property
     def changes_learning(self) -> bool:
@@ -59,7 +61,8 @@ def in_words(do: str, value: float) -> str:
     """An order as people read it."""
     match do:
         case "extend":
-            return f"{value:.0f} more epoch{'' if value == 1 else 's'}"
+            plural = "" if abs(value) == 1 else "s"
+            return f"{abs(value):.0f} {'more' if value > 0 else 'fewer'} epoch{plural}"
         case "scale_rate":
             return f"Learning rate × {value:g}"
         case "set_rate":

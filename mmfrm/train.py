@@ -138,7 +138,7 @@ class Training:
             if not (yield from self._epoch()):
                 yield Stopped(reason=self._control.reason)
                 return
-            self._helm.listen()  # before it counts as over: it may have been extended meanwhile
+            self._helm.listen()  # before it counts as over: its length may have changed meanwhile
             yield from self._steer()
         yield from self._finish()
 
@@ -217,7 +217,7 @@ class Training:
         images, targets = self._train.batch(mine)
         self._standing.waited += time.monotonic() - asked_at
         share = len(mine) * self._processes.world / len(positions)
-        side = self._plan.side(self._standing.epoch)
+        side = self._plan.side(self._standing.epoch, self._epochs)
         outcome = self._learner.step(
             images, targets, share=share, side=side, rfloss_active=self._rfloss_active
         )

@@ -10,9 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmfrm.checkpoint import load_model
 from mmfrm.config import NetworkConfig, OptimConfig
+from mmfrm.data import open_faces
 from mmfrm.events import Checkpointed
 from mmfrm.growth import FIXED_COST, cost, image_side
 from mmfrm.nn import FaceNetwork
+from mmfrm.plan import Plan
 from mmfrm.standing import MODEL
 from tests.mmfrm.training import drawn_faces, epoch_ends, smallest, trained
 
@@ -51,6 +53,16 @@ def test_the_first_stage_may_be_longer(first: int, share: float, epochs: int, si
     config = OptimConfig(first_side=first, first_share=share, epochs=epochs)
     assert [image_side(config, epoch) for epoch in range(epochs)] == sides
     assert image_side(config, epochs + 5) == 112
+
+
+def test_a_run_that_is_made_shorter_ends_with_whole_images_too(drawn_faces: Path) -> None:
+    config = smallest(optim__first_side=64, optim__epochs=8)
+    faces = open_faces(str(drawn_faces), config.data)
+    plan = Plan(config, faces, world=1, opens_test=True)
+    assert [plan.side(epoch, 8) for epoch in range(8)] == [64, 64, 80, 80, 96, 96, 112, 112]
+    assert [plan.side(epoch, 4) for epoch in range(1, 4)] == [80, 96, 112]
+    assert plan.side(9, 10) == 112
+    assert plan.images_after(1, 2) < plan.images_after(1, 3)
 
 
 def test_a_smaller_image_costs_the_expression_network_less() -> None:

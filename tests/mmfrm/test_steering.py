@@ -131,6 +131,18 @@ def test_it_stops_after_the_epoch_and_goes_on_when_the_order_is_gone(
     assert (card["epoch"] == 2) is improved
 
 
+def test_a_run_that_is_made_shorter_ends_as_if_it_had_been_planned_so(
+    tmp_path: Path, drawn_faces: Path
+) -> None:
+    events = attempt(tmp_path, drawn_faces, told={2: (Order(number=1, do="extend", value=-5),)})
+    assert steered(events) == [(1, 3, 1)], "the epoch that was begun is ended"
+    assert [e.epoch for e in events if isinstance(e, EpochEnd)] == [0]
+    assert sum(isinstance(e, Evaluated) for e in events) == 1
+    assert isinstance(events[-1], Finished)
+    again = attempt(tmp_path, drawn_faces, (Order(number=1, do="extend", value=-5),))
+    assert again[-1] == events[-1]
+
+
 # --- without a training ----------------------------------------------------------------------------
 
 
@@ -189,6 +201,31 @@ def test_a_rate_that_was_set_and_then_scaled_is_extended_as_scaled() -> None:
     told = ((1000, "set_rate", 5e-4), (2000, "scale_rate", 0.5), (4000, "extend", 12))
     planned = ((1000, "extend", 12), (1000, "set_rate", 5e-4), (2000, "scale_rate", 0.5))
     assert after_orders(*told).rate(4000) == pytest.approx(after_orders(*planned).rate(4000))
+
+
+def test_a_cosine_that_is_made_shorter_ends_earlier_and_a_rate_that_was_set_holds() -> None:
+    shorter, planned = (
+        after_orders((1000, "extend", -6)),
+        Schedule(OptimConfig(epochs=6, warmup_steps=200), 400),
+    )
+    assert shorter.epochs == 6
+    assert [shorter.rate(s) for s in (1000, 1800, 2399)] == [planned.rate(s) for s in (1000, 1800, 2399)]
+    assert shorter.rate(999) == after_orders().rate(999)
+    told = after_orders((1000, "set_rate", 2e-4), (1001, "extend", -6))
+    assert told.rate(1001) == pytest.approx(2e-4, rel=1e-2)
+    assert told.rate(2399) < 1e-7
+
+
+@pytest.mark.parametrize(("epoch", "batch", "epochs"), [(0, 0, 1), (0, 3, 1), (3, 0, 3), (3, 1, 4)])
+def test_what_is_done_is_not_taken_away(epoch: int, batch: int, epochs: int) -> None:
+    schedule = Schedule(OptimConfig(epochs=12), 10)
+    told = obey(
+        Order(number=1, do="extend", value=-100),
+        Standing(epoch=epoch, batch=batch),
+        schedule,
+        epoch * 10 + batch,
+    )
+    assert (schedule.epochs, told.epochs) == (epochs, epochs)
 
 
 @pytest.mark.parametrize("kind", ["constant", "exponential", "plateau"])

@@ -67,7 +67,7 @@ def test_an_order_waits_until_the_trainer_says_that_it_holds(run: Run, client_of
     assert "Learning rate × 0.5: from the next step." in answer["HX-Trigger"].encode().decode(
         "unicode-escape"
     )
-    assert client.post(url, sent("extend", epochs=2, seen=1), **HTMX).status_code == 204
+    assert client.post(url, sent("extend", epochs=14, planned=12, seen=1), **HTMX).status_code == 204
     page = client.get(f"/experiments/runs/{run.pk}/head/").content.decode()
     assert "<strong>Learning rate × 0.5</strong>: from the next step." in page
     assert "/ 14</span>" in page, "its progress follows the extension"
@@ -93,13 +93,13 @@ def test_an_order_waits_until_the_trainer_says_that_it_holds(run: Run, client_of
 
 def test_a_double_click_and_a_second_window_do_not_extend_twice(run: Run, client_of: ClientOf) -> None:
     client, url = client_of(run.owner), f"/experiments/runs/{run.pk}/steer/"
-    first = sent("extend", epochs=5)
+    first = sent("extend", epochs=17, planned=12)
     assert [client.post(url, first, **HTMX).status_code for _ in range(2)] == [204, 204]
-    other = client.post(url, sent("extend", epochs=5), **HTMX)  # its page was from before
+    other = client.post(url, sent("extend", epochs=17, planned=12), **HTMX)  # its page was from before
     assert "Meanwhile it was steered: 5 more epochs, by edith" in other.content.decode()
     assert fresh(run).epochs == 17
     assert client.post(url, sent("note", note_epoch=1, text="fine"), **HTMX).status_code == 204
-    assert client.post(url, sent("extend", epochs=1, seen=1), **HTMX).status_code == 204
+    assert client.post(url, sent("extend", epochs=18, planned=17, seen=1), **HTMX).status_code == 204
     assert fresh(run).epochs == 18
 
 
@@ -116,7 +116,7 @@ def test_a_finished_run_that_is_extended_goes_back_into_the_queue(run: Run, clie
     order(run, "extend", 3)
     clone = client_of(run.owner).get(f"/experiments/runs/{run.pk}/clone/")
     assert clone.context["form"]["optim.epochs"].value() == 15
-    assert "It began with 12 epochs and was extended by 3: here all 15 are planned" in clone.content.decode()
+    assert "It was planned with 12 epochs, and then with 15: here 15 are planned" in clone.content.decode()
     assert (fresh(run).job.state, fresh(run).epochs, fresh(run).test) == ("queued", 15, {})
     assert states(run)[-2:] == ["finished", "queued"]
 
@@ -129,6 +129,49 @@ def test_an_extension_that_crosses_the_end_is_not_lost(run: Run) -> None:
     services.end(job, last=Finished(), exit_status="0")
     row = fresh(run).job
     assert (row.state, row.reason) == ("queued", "More was asked of it while it ended.")
+
+
+def test_a_run_is_made_shorter_and_its_plan_is_what_the_trainer_makes_of_it(
+    run: Run, client_of: ClientOf
+) -> None:
+    job, client = play(run, STORY, range(3)), client_of(run.owner)
+    url = f"/experiments/runs/{run.pk}/steer/"
+    refused = client.post(url, sent("extend", epochs=2, planned=12), **HTMX)
+    assert "Must be 3 to 10,012." in refused.content.decode()
+    shorter = sent("extend", epochs=3, planned=12)
+    assert [client.post(url, shorter, **HTMX).status_code for _ in range(2)] == [204, 204]
+    assert (str(run.steerings.get()), fresh(run).epochs) == ("9 fewer epochs", 3)
+    # The fourth epoch had begun before the order came, and is ended.
+    event = Steered(number=1, do="extend", value=-9, step=40, epoch=3, learning_rate=5e-4, epochs=4)
+    assert services.record(job, event)
+    assert fresh(run).epochs == 4
+    assert [m["label"] for m in steered.marks(fresh(run))] == ["-9"]
+
+
+def test_a_run_that_has_ended_or_ends_meanwhile_is_not_made_shorter(run: Run) -> None:
+    job = play(run, STORY, range(12))
+    with pytest.raises(RefusedError, match="12 epochs already"):
+        order(run, "extend", -1)
+    order(run, "extend", 3)
+    order(run, "extend", -2)
+    order(run, "extend", -1)
+    holds(job, 1, "extend", 3)
+    for event in STORY.ending():
+        services.record(job, event)
+    services.end(job, last=Finished(), exit_status="0")
+    row = fresh(run)
+    assert (row.job.state, steered.waiting(row, row.job)) == ("finished", [])
+    assert row.epochs == 14, "what came too late is taken back; what the trainer said counts"
+    with pytest.raises(RefusedError, match="It has finished"):
+        order(run, "extend", -1)
+
+
+def test_a_stopped_run_that_is_made_shorter_goes_on_to_its_end(run: Run) -> None:
+    job = play(run, STORY, range(2))
+    services.stop(job, run.owner)
+    services.end(job, last=Stopped(reason="asked"), exit_status="3")
+    order(run, "extend", -10)
+    assert (fresh(run).job.state, fresh(run).epochs) == ("queued", 2)
 
 
 def test_it_stops_where_it_was_told_to_and_goes_on_when_it_is_resumed(run: Run) -> None:
@@ -181,8 +224,9 @@ def test_a_note_is_marked_and_never_reaches_the_trainer(run: Run, client_of: Cli
 @pytest.mark.parametrize(
     ("part", "fields", "said"),
     [
-        ("extend", {"epochs": 0}, "Must be 1 to 10,000."),
-        ("extend", {"epochs": "many"}, "Enter a whole number."),
+        ("extend", {"epochs": 0, "planned": 12}, "Must be 1 to 10,012."),
+        ("extend", {"epochs": 12, "planned": 12}, "12 are planned already."),
+        ("extend", {"epochs": "many", "planned": 12}, "Enter a whole number."),
         ("rate", {"do": "scale_rate", "rate_value": "-1"}, "Must be 0.0001 to 10000."),
         ("rate", {"do": "set_rate", "rate_value": "nan"}, "Enter a number."),
         ("stop_after", {"epoch": 13}, "Must be 2 to 12."),
@@ -207,4 +251,5 @@ def test_a_viewer_sees_what_waits_but_no_button(run: Run, viewer: User, client_o
     assert "Stop after epoch 5" in page
     assert "Take it back" not in page
     assert 'id="steer' not in page
-    assert client.post(f"/experiments/runs/{run.pk}/steer/", sent("extend", epochs=5)).status_code == 403
+    sending = sent("extend", epochs=17, planned=12)
+    assert client.post(f"/experiments/runs/{run.pk}/steer/", sending).status_code == 403

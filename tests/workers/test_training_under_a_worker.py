@@ -125,7 +125,7 @@ def test_what_is_ordered_in_the_browser_holds_in_the_trainer_and_the_history_say
     halved = training.steered(2)
     assert halved["step"] >= began["step"]
     assert halved["learning_rate"] == pytest.approx(0.0002, rel=0.01)
-    order("extend", epochs=5, seen=2)
+    order("extend", epochs=2005, planned=2000, seen=2)
     assert training.steered(3)["epochs"] == 2005
     order("note", note_epoch=1, text="the rate was too high")
     last = len(training.row().epochs) + 25  # counted from 1, as people do; not reached before it is ordered

@@ -46,7 +46,7 @@ class Run(Owned):
     request_key = models.UUIDField(
         null=True, unique=True, editable=False
     )  # of the form; sent twice, made once
-    extended = models.PositiveIntegerField(default=0)  # epochs ordered beyond those of the config
+    extended = models.IntegerField(default=0)  # epochs ordered beyond those of the config; below 0, fewer
 
     class Meta:
         ordering: ClassVar = ["-created_at"]
@@ -91,7 +91,7 @@ class Steering(models.Model):
     """
 
     class Do(models.TextChoices):
-        EXTEND = steering.EXTEND, "More epochs"
+        EXTEND = steering.EXTEND, "Another length"
         SCALE_RATE = steering.SCALE_RATE, "Learning rate times"
         SET_RATE = steering.SET_RATE, "Learning rate"
         STOP_AFTER = steering.STOP_AFTER, "Stop after an epoch"

@@ -50,25 +50,36 @@ class StopAfterForm(SteerForm):
         return {"do": STOP_AFTER, "value": self.cleaned_data["epoch"] - 1}
 
 
-class ExtendForm(SteerForm):
-    title, button = "Train longer", "Extend"
-    epochs = forms.IntegerField(label="More epochs")
+class LengthForm(SteerForm):
+    title, button = "Train longer, or end earlier", "Change it"
+    epochs = forms.IntegerField(label="Epochs in all")
+    planned = forms.IntegerField(widget=forms.HiddenInput)  # as the page knew it: sent twice, it is one order
 
     def set_up(self) -> None:
-        _, low, high = VALUES[EXTEND]
-        _limit(self, "epochs", int(low), int(high), None)
-        is_cosine = self.run.config["optim"]["schedule"] == "cosine"
-        self.words = f"Now {self.run.epochs} in all. Patience counts anew, and RFLoss starts where it was to."
-        if is_cosine:
-            self.words += " The learning rate goes on as if its cosine had been planned over the new total."
-        if self.run.job.state == "finished":
+        self.fields["planned"].initial = self.run.epochs
+        _, _, most = VALUES[EXTEND]
+        is_over = self.run.job.state == "finished"
+        least = self.run.epochs + 1 if is_over else max(1, self.done)
+        _limit(self, "epochs", least, self.run.epochs + int(most), None)
+        self.words = f"Now {self.run.epochs}. An epoch that was begun is ended, and the end is the usual one."
+        if self.run.config["optim"]["schedule"] == "cosine":
+            self.words += " The learning rate goes on as if its cosine had been planned over the new number."
+        self.words += " Where there are more, patience counts anew; RFLoss starts where it was to."
+        if is_over:
             self.words += (
                 " It goes on from its last checkpoint. Its test faces have been looked at; they are again "
                 "at the new end, if its best epoch is then another."
             )
 
+    def clean(self) -> dict[str, Any]:
+        """The number that is planned already is no order."""
+        data = super().clean() or {}
+        if data.get("epochs") is not None and data["epochs"] == data.get("planned"):
+            self.add_error("epochs", f"{data['epochs']:,} are planned already.")
+        return data
+
     def order(self) -> dict[str, Any]:
-        return {"do": EXTEND, "value": self.cleaned_data["epochs"]}
+        return {"do": EXTEND, "value": self.cleaned_data["epochs"] - self.cleaned_data["planned"]}
 
 
 class RateForm(SteerForm):
@@ -111,7 +122,7 @@ class NoteForm(SteerForm):
 
 PARTS: dict[str, type[SteerForm]] = {
     "stop_after": StopAfterForm,
-    "extend": ExtendForm,
+    "extend": LengthForm,
     "rate": RateForm,
     "note": NoteForm,
 }

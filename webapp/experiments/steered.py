@@ -13,7 +13,7 @@ from webapp.jobs.models import Job
 
 Do = Steering.Do
 State = Job.State
-SHORT = {Do.EXTEND: "+{:g}", Do.SCALE_RATE: "× {:g}", Do.SET_RATE: "rate {:g}", Do.STOP_AFTER: "stop"}
+SHORT = {Do.EXTEND: "{:+g}", Do.SCALE_RATE: "× {:g}", Do.SET_RATE: "rate {:g}", Do.STOP_AFTER: "stop"}
 MOST_EPOCHS = 10_000  # that a run may begin with; an extension may lead beyond
 LABEL = 18  # letters beside a line on a chart
 
@@ -59,8 +59,8 @@ def told_to_a_clone(run: Run) -> list[str]:
     if run.extended:
         begun = run.train_config.optim.epochs
         said.append(
-            f"It began with {begun:,} epochs and was extended by {run.extended:,}: "
-            f"here all {as_it_went(run).optim.epochs:,} are planned from the start."
+            f"It was planned with {begun:,} epochs, and then with {run.epochs:,}: "
+            f"here {as_it_went(run).optim.epochs:,} are planned from the start."
         )
     for row in run.steerings.filter(do__in=RATES, step__isnull=False):
         said.append(f"{row} from step {(row.step or 0) + 1:,} on, by {row.by}: a clone does not repeat this.")

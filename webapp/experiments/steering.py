@@ -6,13 +6,14 @@ import uuid
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max, QuerySet
+from django.db.models import F, Max, QuerySet, Sum
 from django.utils import timezone
 
 from mmfrm.events import Finished, Steered, Stopped
 from mmfrm.steering import Order
 from webapp.accounts.models import User
 from webapp.errors import RefusedError
+from webapp.experiments import selectors
 from webapp.experiments.models import Run, Steering
 from webapp.jobs import services as jobs
 from webapp.jobs.doorbell import hint
@@ -92,7 +93,11 @@ def orders_of(job: Job) -> list[dict[str, Any]]:
 def obeyed(job: Job, event: Steered) -> None:
     """The trainer says that an order holds. Said again, nothing changes."""
     rows = Steering.objects.filter(run__job=job, number=event.number, obeyed_at=None)
-    rows.update(obeyed_at=timezone.now(), step=event.step)
+    if rows.update(obeyed_at=timezone.now(), step=event.step) and event.do == Do.EXTEND:
+        # It may have come too late to end the run as early as was asked for.
+        begun = Run.objects.get(job=job).train_config.optim.epochs
+        still = _open(job).filter(do=Do.EXTEND).aggregate(sum=Sum("value"))["sum"] or 0
+        Run.objects.filter(job=job).update(extended=event.epochs - begun + int(still))
 
 
 def ended(job: Job, last: Finished | Stopped) -> bool:
@@ -102,6 +107,10 @@ def ended(job: Job, last: Finished | Stopped) -> bool:
         to_stop.update(obeyed_at=timezone.now())
         return False
     to_stop.update(withdrawn_at=timezone.now())  # it never got so far
+    shorter = _open(job).filter(do=Do.EXTEND, value__lt=0)
+    too_late = shorter.aggregate(sum=Sum("value"))["sum"] or 0
+    if shorter.update(withdrawn_at=timezone.now()):
+        Run.objects.filter(job=job).update(extended=F("extended") - int(too_late))
     return _open(job).filter(do=Do.EXTEND).exists()
 
 
@@ -154,5 +163,15 @@ def _refuse_in_state(run: Run, job: Job, do: str, value: float) -> None:
         raise RefusedError("That is beyond its last epoch.")
     if do in RATES and job.state == state.FINISHED:
         raise RefusedError("It has finished. Extend it first; then change its learning rate.")
+    if do == Do.EXTEND and value < 0:
+        _refuse_to_shorten(run, job, value)
     if do == Do.EXTEND and job.state == state.FINISHED and not (run.folder / "last.ckpt").exists():
         raise RefusedError("Its checkpoint is gone, so it cannot go on. Clone it with more epochs.")
+
+
+def _refuse_to_shorten(run: Run, job: Job, value: float) -> None:
+    if job.state == Job.State.FINISHED:
+        raise RefusedError("It has finished, so that it cannot end earlier.")
+    done = selectors.epochs_done([run]).get(run.pk, 0)
+    if Run.objects.get(pk=run.pk).epochs + value < max(1, done):
+        raise RefusedError(f"It has ended {done} epochs already, and must have one: it cannot have fewer.")
