@@ -51,7 +51,7 @@ class StopAfterForm(SteerForm):
 
 
 class LengthForm(SteerForm):
-    title, button = "Train longer, or end earlier", "Change it"
+    title, button = "Train longer, or end earlier", "Set the end"
     epochs = forms.IntegerField(label="Epochs in all")
     planned = forms.IntegerField(widget=forms.HiddenInput)  # as the page knew it: sent twice, it is one order
 
@@ -61,10 +61,10 @@ class LengthForm(SteerForm):
         is_over = self.run.job.state == "finished"
         least = self.run.epochs + 1 if is_over else max(1, self.done)
         _limit(self, "epochs", least, self.run.epochs + int(most), None)
-        self.words = f"Now {self.run.epochs}. An epoch that was begun is ended, and the end is the usual one."
+        self.words = f"Now {self.run.epochs}. An epoch in progress is finished; the end brings test figures."
         if self.run.config["optim"]["schedule"] == "cosine":
             self.words += " The learning rate goes on as if its cosine had been planned over the new number."
-        self.words += " Where there are more, patience counts anew; RFLoss starts where it was to."
+        self.words += " With more epochs patience counts anew; RFLoss starts where it was to."
         if is_over:
             self.words += (
                 " It goes on from its last checkpoint. Its test faces have been looked at; they are again "
