@@ -143,6 +143,16 @@ def test_a_run_that_is_made_shorter_ends_as_if_it_had_been_planned_so(
     assert again[-1] == events[-1]
 
 
+def test_a_stopped_run_that_is_made_shorter_ends_with_what_it_has(tmp_path: Path, drawn_faces: Path) -> None:
+    stopped = attempt(tmp_path, drawn_faces, told={2: (STOP,)})
+    assert isinstance(stopped[-1], Stopped)
+    events = attempt(tmp_path, drawn_faces, (Order(number=4, do="extend", value=-1),))
+    assert not [e for e in events if isinstance(e, EpochEnd) and e.epoch > 0]
+    assert sum(isinstance(e, Evaluated) for e in events) == 1
+    assert isinstance(events[-1], Finished)
+    assert events[-1].result["epochs"] == 1
+
+
 # --- without a training ----------------------------------------------------------------------------
 
 
