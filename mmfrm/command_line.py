@@ -69,7 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
         _add_job_command(commands, kind, job_class)
     _add_run_command(commands)
     add_steer_command(commands)
-    add_recipe_command(commands)
+    _add_events_option(add_recipe_command(commands))
     return parser
 
 

@@ -107,14 +107,12 @@ def obey(order: Order, standing: Standing, schedule: Schedule, step: int) -> Ste
 
 
 def _extend(schedule: Schedule, step: int, epochs: int, standing: Standing) -> None:
-    """So many epochs more, or fewer. A rate that was set stays the one that it was set to.
+    """So many epochs more, or fewer, but an epoch that was begun is ended, and a run has one at least.
 
-    What is done stays done: an epoch that was begun is ended, and a run has one at least.
-
-    It is kept as a factor of the schedule, and the longer schedule is higher at the same step: near its
-    end a cosine is almost nothing, so that the factor is large, and would carry the rate far beyond what
-    was asked for. So the factor becomes the one that gives the rate that was set at the step where it was
-    set, from where it falls with the longer schedule.
+    A rate that was set stays the one that it was set to. It is kept as a factor of the schedule, and the
+    longer schedule is higher at the same step: near its end a cosine is almost nothing, so that the factor
+    is large, and would carry the rate far beyond what was asked for. So the factor becomes the one that gives
+    the rate that was set at the step where it was set, from where it falls with the longer schedule.
     """
     was_set = next((o for o in reversed(standing.steered) if o["do"] == SET_RATE), None)
     before = schedule.rate_after_warmup(was_set["step"]) if was_set else 0.0

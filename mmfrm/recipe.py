@@ -69,10 +69,12 @@ def read_recipe(path: Path) -> Recipe:
     preset = content.get("preset", "")
     if preset not in presets():
         raise ConfigError(f"{path}: preset", f"must be one of {', '.join(presets())}")
-    given = content.get("training")
-    if not isinstance(given, list) or not given:
+    shared, given = content.get("shared", {}), content.get("training")
+    if not isinstance(given, list) or not given or not all(isinstance(table, dict) for table in given):
         raise ConfigError(f"{path}: training", "a recipe needs one or more [[training]]")
-    base = replace(presets()[preset], _settings(content.get("shared", {})))
+    if not isinstance(shared, dict):
+        raise ConfigError(f"{path}: shared", "is a table of settings: [shared]")
+    base = replace(presets()[preset], _settings(shared))
     name = str(content.get("data_name", ""))
     return Recipe(name, preset, tuple(_training(base, table) for table in given))
 
@@ -114,9 +116,9 @@ def jobs_of(recipe: Recipe, data: Path, out: Path) -> Iterator[tuple[Path, Train
         before = folder
 
 
-def add_recipe_command(commands: Any) -> None:
-    """Add it to the parser's commands."""
-    command = commands.add_parser(
+def add_recipe_command(commands: Any) -> argparse.ArgumentParser:
+    """Add it to the parser's commands; returns its own parser."""
+    command: argparse.ArgumentParser = commands.add_parser(
         "recipe",
         help="Several trainings, each from the weights of the one before",
         description="Do the trainings that FILE says, one after another, each in a folder of its own in OUT, "
@@ -128,8 +130,8 @@ def add_recipe_command(commands: Any) -> None:
     command.add_argument("file", type=Path, help="A TOML file; mmfrm/recipe.py says what is in it.")
     command.add_argument("--data", type=Path, required=True, help="Anything that `mmfrm import` reads.")
     command.add_argument("--out", type=Path, required=True, help="Folder of the trainings and the model.")
-    command.add_argument("--events", choices=("bar", "json"), default="bar", help="As for `train`.")
     command.set_defaults(act=_follow_given_file, parser=command)
+    return command
 
 
 def _follow_given_file(given: argparse.Namespace) -> int:

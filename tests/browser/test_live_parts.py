@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
-from playwright.sync_api import Error, Page, Request, Route, expect
+from playwright.sync_api import Error, Page, Request, expect
 
-from tests.browser.conftest import Furnished, wait_listening
+from tests.browser.conftest import Furnished
 from tests.feeder import Feeder
 
 pytestmark = pytest.mark.browser
@@ -174,25 +174,3 @@ def test_a_run_says_why_it_waits_as_that_changes_and_what_befell_it(
     expect(head).to_contain_text("Its worker was lost. It goes on from its last checkpoint by itself.")
     expect(head).to_contain_text("Next, as soon as a worker is free.")
     expect(clone).to_be_focused()
-
-
-def test_a_filter_is_answered_though_news_of_the_faces_come_first(
-    signed_in: Page, furnished: Furnished
-) -> None:
-    page, held = signed_in, list[Route]()
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    page.goto(f"{furnished.url}/labeling/{furnished.world.batch}/")
-    page.route(re.compile(r"order=unsure"), hold)
-    page.get_by_label("Order").select_option("unsure")
-    wait_listening(page, lambda: bool(held), "it is asked for")
-    page.evaluate("""async () => {
-      const part = document.getElementById("faces");
-      const address = document.querySelector("[data-batch]").dataset.faces;
-      await htmx.ajax("GET", address, { source: part, target: part, swap: "outerHTML" });
-    }""")
-    held[0].continue_()
-    page.wait_for_url("**order=unsure*")
-    expect(page.get_by_label("Order")).to_have_value("unsure")

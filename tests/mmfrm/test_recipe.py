@@ -139,6 +139,18 @@ def test_what_is_wrong_is_named(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("more", "says"), [("training = [1]", "training"), ('shared = "soft"\n[[training]]', "shared")]
+)
+def test_what_is_no_table_is_named(
+    tmp_path: Path, more: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(f'preset = "small"\n{more}\n')
+    assert run_command(["recipe", str(path), "--data", "faces.zip", "--out", str(tmp_path / "out")]) == 2
+    assert f"{path}: {says}" in capsys.readouterr().err
+
+
 def test_data_that_are_not_there_are_named_and_nothing_ships(
     recipe_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
