@@ -19,7 +19,7 @@ from mmfrm.recipe import add_recipe_command
 from mmfrm.run import FINISHED, WRONG_USAGE, run_folder
 from mmfrm.schema import ConfigError, from_dict
 from mmfrm.settings import replace, settings_of
-from mmfrm.shipped import STARTER
+from mmfrm.shipped import QUICK, STARTER
 from mmfrm.steer_command import add_steer_command
 
 EXIT_CODES = "Exit codes: 0 finished; 1 failed; 2 wrong usage; 3 stopped, and the same command goes on."
@@ -196,9 +196,10 @@ def job_of(given: argparse.Namespace) -> Job:
 
 
 def _place(text: str) -> Path:
-    """A path as it was given; the word "starter" is the model that ships, where no such folder lies here."""
+    """A path as it was given; "starter" and "quick" are models that ship, where no such folder lies here."""
     path = Path(text)
-    return STARTER if text == "starter" and STARTER.is_dir() and not path.exists() else path.absolute()
+    shipped = {"starter": STARTER, "quick": QUICK}.get(text)
+    return shipped if shipped is not None and shipped.is_dir() and not path.exists() else path.absolute()
 
 
 def _train_config(given: argparse.Namespace) -> TrainConfig:

@@ -58,7 +58,7 @@ class EstimateJob(Job):
 class EvaluateJob(Job):
     """Measure a model on one split of a data set. Writes figures.json."""
 
-    model: str = required("Model", "Model folder (a run's model/), or `starter`, which ships.")
+    model: str = required("Model", "Model folder (a run's model/), or `starter` or `quick`, which ship.")
     data: str = required("Data set", "A native data-set folder, or anything `mmfrm import` reads.")
     split: str = setting("test", "Split", "train, val, test, or all for the three together.")
     label_rule: str = setting(
@@ -94,7 +94,7 @@ class PredictJob(Job):
     """Label images. Writes predictions.csv; says Predicted rows in order."""
 
     source: str = required("Source", "An image, a folder of images, or a zip.")
-    model: str = required("Model", "Model folder (a run's model/), or `starter`, which ships.")
+    model: str = required("Model", "Model folder (a run's model/), or `starter` or `quick`, which ship.")
     filename: str = setting("", "File name", "What a single image is called; empty: its own name.")
     temperature: float = setting(
         0.0, "Temperature", "Divides the logits: above 1 is less sure. 0: the model's own.", low=0.0

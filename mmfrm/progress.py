@@ -8,11 +8,14 @@ from collections.abc import Callable
 
 from mmfrm.events import Progress
 
+PATIENT = 120.0  # seconds
+
 
 class Meter:
     """Counts units of work and says, at most twice a second, how fast they come and how long it will take.
 
-    The rate is over the last `window` seconds, so that it follows a machine that becomes busy.
+    The rate is over the last `window` seconds, so that it follows a machine that becomes busy; the time
+    left is by the last `PATIENT` seconds, so that a moment's stall does not make hours of minutes.
     """
 
     def __init__(
@@ -34,21 +37,22 @@ class Meter:
         self._window = window
         self._clock = clock
         self._marks: deque[tuple[float, int]] = deque([(clock(), done)])
+        self._patient_marks = self._marks.copy()
         self._said_at = clock()
 
     def add(self, units: int) -> None:
         """Count finished units."""
         self.done += units
         now = self._clock()
-        self._marks.append((now, self.done))
-        while len(self._marks) > 2 and now - self._marks[0][0] > self._window:
-            self._marks.popleft()
+        for marks, window in ((self._marks, self._window), (self._patient_marks, PATIENT)):
+            marks.append((now, self.done))
+            while len(marks) > 2 and now - marks[0][0] > window:
+                marks.popleft()
 
     @property
     def rate(self) -> float:
         """Units a second over the last seconds; 0.0 before any came."""
-        (start, first), (end, last) = self._marks[0], self._marks[-1]
-        return (last - first) / (end - start) if end > start else 0.0
+        return _rate(self._marks)
 
     def is_due(self) -> bool:
         """Whether it is time to say something again."""
@@ -61,13 +65,18 @@ class Meter:
         the time.
         """
         self._said_at = self._clock()
-        rate = self.rate
+        patient = _rate(self._patient_marks)
         left = max(self.total - self.done, 0) + more
         return Progress(
             done=self.done,
             total=self.total,
             unit=self.unit,
             phase=self.phase,
-            rate=rate,
-            seconds_left=left / rate + seconds_after if rate > 0 else None,
+            rate=self.rate,
+            seconds_left=left / patient + seconds_after if patient > 0 else None,
         )
+
+
+def _rate(marks: deque[tuple[float, int]]) -> float:
+    (start, first), (end, last) = marks[0], marks[-1]
+    return (last - first) / (end - start) if end > start else 0.0

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-STARTER = Path(__file__).parent / "weights" / "starter"  # a model folder: eight expressions, from FERPlus
+_WEIGHTS = Path(__file__).parent / "weights"
+STARTER = _WEIGHTS / "starter"  # a model folder: eight expressions, from FERPlus
+QUICK = _WEIGHTS / "quick"  # the same expressions by a network without landmarks, for very many pictures

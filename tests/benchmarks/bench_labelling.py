@@ -7,8 +7,9 @@ Ours alone is `python -m mmfrm predict`, before and after the product, so that a
 speed shows it; the product is a fresh one, in which `manage.py label ZIP --csv FILE` takes the zip in,
 queues it, waits for its worker and writes the CSV from the database. Both are timed whole, from the command
 to its end. --fer: the Python of an environment with the `fer` package of PyPI (25.10, TensorFlow); it
-labels the first of the same files through its public API, the whole crop fed as the face; loading and a
-first answer are not timed. Accuracies are of the files whose FERPlus majority is one of its seven classes.
+labels the first of the same files through its public API, the whole crop fed as the face. Loading and a
+first answer are not timed there, so it is compared with the rate that `predict` states, which leaves out
+loading too. Accuracies are of the files whose FERPlus majority is one of its seven classes.
 """
 
 from __future__ import annotations
@@ -88,10 +89,13 @@ def timed(command: list[str], **more: Any) -> float:
     return time.perf_counter() - start
 
 
-def alone(model: Path, source: Path, out: Path) -> float:
-    """`python -m mmfrm predict`."""
+def alone(model: Path, source: Path, out: Path) -> tuple[float, dict[str, Any]]:
+    """`python -m mmfrm predict`: seconds of the whole command, and what it says of itself."""
     command = [sys.executable, "-m", "mmfrm", "predict", str(source), "--model", str(model)]
-    return timed([*command, "--out", str(out)])
+    seconds = timed([*command, "--out", str(out)])
+    last = json.loads((out / "events.jsonl").read_text().splitlines()[-1])
+    result: dict[str, Any] = last["result"]
+    return seconds, result
 
 
 def through_product(product: Product, source: Path, table: Path) -> float:
@@ -128,25 +132,26 @@ def measure(given: argparse.Namespace, place: Path) -> None:
         for path in sorted(crops.iterdir()):
             archive.write(path, path.name)
     count = len(labels)
-    before = alone(given.model, source, place / "before")
+    before, _ = alone(given.model, source, place / "before")
     product = start_product(place / "data")
     try:
         product.query(KEEP_MODEL.format(folder=str(given.model.absolute())))
         whole = through_product(product, source, table)
     finally:
         product.stop()
-    after = alone(given.model, source, place / "after")
+    after, stated = alone(given.model, source, place / "after")
     rows = list(csv.DictReader(table.open(encoding="utf-8")))
     said = {row["file"]: row["class"] for row in rows}
     assert len(rows) == count == len(said), "a row a file"
     ours = 2 * count / (before + after)
     print(f"predict alone    {count / before:8.1f} and {count / after:.1f} images/s, the command whole")
+    print(f"  as it states   {stated['images_per_second']:8.1f} images/s without loading, {stated['engine']}")
     print(
         f"through product  {count / whole:8.1f} images/s from zip to CSV: {count / whole / ours:.0%} of alone"
     )
     print(f"accuracy         {accuracy(said, labels):8.1%} over all files (training faces among them)")
     if given.fer is not None:
-        against_fer(given, place, labels, said, ours)
+        against_fer(given, place, labels, said, stated["images_per_second"])
 
 
 def against_fer(

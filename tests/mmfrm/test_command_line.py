@@ -89,6 +89,15 @@ def test_the_model_that_ships_is_called_starter_and_labels_where_none_is_named(
     assert job.model == str(tmp_path / "starter")
 
 
+def test_the_quick_model_is_named_by_that_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command_line, "QUICK", tmp_path / "package")
+    (tmp_path / "package").mkdir()
+    job = job_of(make_parser().parse_args(["predict", "photos", "--model", "quick", "--out", "x"]))
+    assert isinstance(job, PredictJob)
+    assert job.model == str(tmp_path / "package")
+
+
 def test_where_no_model_ships_one_must_be_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,7 +63,8 @@ def called(*arguments: object) -> str:
 def test_a_folder_becomes_a_batch_and_a_csv(
     photos: Path, tmp_path: Path, administrator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starter, "STARTER", tmp_path / "nothing")  # as where none ships
+    for shipped in ("STARTER", "QUICK"):
+        monkeypatch.setattr(starter, shipped, tmp_path / "nothing")  # as where none ships
     with pytest.raises(CommandError, match="no model yet"):
         called(photos)
     keep_model(administrator, "Starter")
@@ -87,9 +88,12 @@ def test_a_folder_becomes_a_batch_and_a_csv(
 
 def test_where_there_is_no_model_yet_the_one_that_ships_labels(photos: Path, administrator: User) -> None:
     called(photos, "--no-wait")
-    model = LabelBatch.objects.get().model
-    assert model.shipped
-    assert (model.folder / "model.safetensors").is_file()
+    called(photos, "--no-wait")
+    first, second = LabelBatch.objects.order_by("pk")
+    assert first.model is not None
+    assert first.model.shipped_as == "starter"
+    assert second.model == first.model, "however many others ship"
+    assert (first.model.folder / "model.safetensors").is_file()
 
 
 def test_neither_a_date_before_zips_nor_a_name_of_an_older_system_costs_a_folder(

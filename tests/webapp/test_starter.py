@@ -1,4 +1,4 @@
-"""The model that ships with the program."""
+"""The models that ship with the program."""
 
 from __future__ import annotations
 
@@ -54,6 +54,17 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "model.safetensors").write_bytes(b"weights")
     describe(folder)
     monkeypatch.setattr(starter, "STARTER", folder)
+    monkeypatch.setattr(starter, "QUICK", tmp_path / "no quick one")
+    return folder
+
+
+@pytest.fixture
+def quick(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = shipped.with_name("quick")
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"few weights")
+    describe(folder)
+    monkeypatch.setattr(starter, "QUICK", folder)
     return folder
 
 
@@ -75,9 +86,9 @@ def test_one_click_on_the_labelling_page_brings_it_and_goes_on_to_label(
 def test_asked_twice_it_is_there_once_and_after_a_deletion_it_is_offered_again(editor: User) -> None:
     model = starter.adopt(editor)
     assert starter.adopt(editor) == model
-    assert starter.offered() == {}
+    assert starter.offered() == []
     services.delete(model)
-    assert starter.offered()["classes"] == ["neutral", "contempt"]
+    assert [offer.kind.key for offer in starter.offered()] == ["starter"]
     assert starter.adopt(editor).pk != model.pk
 
 
@@ -97,13 +108,44 @@ def test_a_newer_one_is_offered_beside_the_earlier_which_stays(
     assert (second.name, first.name) == ("Starter model 2", "Starter model")
     assert (first.folder / "model.safetensors").read_bytes() == b"weights"
     assert (second.folder / "model.safetensors").read_bytes() == b"better weights"
-    assert starter.offered() == {}
+    assert starter.offered() == []
+
+
+def test_the_quick_one_comes_with_the_starter_which_is_chosen_first(
+    editor: User, client_of: Callable[[User], Client], quick: Path
+) -> None:
+    client = client_of(editor)
+    assert "Use these models" in client.get(reverse("labeling:new")).text
+    answer = client.post(reverse("registry:starter"), {"then": "label"}, follow=True)
+    names = {model.name: model for model in Model.objects.all()}
+    assert set(names) == {"Starter model", "Quick model"}
+    assert f'value="model:{names["Starter model"].pk}" selected' in answer.text
+    assert (names["Quick model"].folder / "model.safetensors").read_bytes() == b"few weights"
+    plain = client.get(reverse("labeling:new")).text
+    assert plain.index("Starter model") < plain.index("Quick model")
+    assert "starter-offer" not in plain
+
+
+def test_a_lab_that_has_the_starter_only_is_offered_the_quick_one_which_is_no_newer_starter(
+    editor: User, client_of: Callable[[User], Client], shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starter.adopt(editor)
+    folder = shipped.with_name("quick")
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"few weights")
+    describe(folder)
+    monkeypatch.setattr(starter, "QUICK", folder)
+    assert [(offer.kind.key, offer.is_newer) for offer in starter.offered()] == [("quick", False)]
+    client = client_of(editor)
+    assert "Use the quick model" in client.get(reverse("registry:index")).text
+    client.post(reverse("registry:starter"))
+    assert sorted(Model.objects.values_list("name", flat=True)) == ["Quick model", "Starter model"]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_lab_that_has_the_first_one_is_offered_the_next() -> None:
     before = [("registry", "0006_scores_with_what_filters_ask")]
-    after = [("registry", "0007_which_shipped_model")]
+    after = [("registry", "0009_shipped_as")]
     executor = MigrationExecutor(connection)
     executor.migrate(before)
     try:
@@ -121,14 +163,14 @@ def test_a_lab_that_has_the_first_one_is_offered_the_next() -> None:
         "Mine": "",
         "Hers": "",
     }
-    assert starter.offered()["is_newer"]
+    assert starter.offered()[0].is_newer
 
 
 def test_where_none_ships_nothing_is_offered(
     editor: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(starter, "STARTER", tmp_path / "nothing")
-    assert starter.offered() == {}
+    assert starter.offered() == []
     with pytest.raises(RefusedError, match="No starter model"):
         starter.adopt(editor)
 

@@ -22,6 +22,7 @@ class Model(Owned):
     classes = models.JSONField()
     card = models.JSONField(default=dict)  # data, provenance, recipe, figures, limits
     shipped = models.CharField(max_length=64, blank=True, default="")  # SHA-256 of weights that came with us
+    shipped_as = models.CharField(max_length=20, blank=True, default="")  # see `starter.kinds`
 
     class Meta:
         constraints: ClassVar = [

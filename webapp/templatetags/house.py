@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import template
 from django.core.paginator import Page
@@ -17,6 +17,9 @@ from django.utils.safestring import SafeString
 from mmfrm.classes import EXPRESSIONS, canonical
 from webapp.jobs import kinds
 from webapp.jobs.models import Job
+
+if TYPE_CHECKING:
+    from webapp.registry.starter import Offer
 
 register = template.Library()
 
@@ -176,7 +179,7 @@ def expression_badge(name: str, note: str = "") -> dict[str, Any]:
 
 
 @register.simple_tag
-def starter_offer() -> dict[str, Any]:
+def starter_offers() -> list[Offer]:
     """What ships with the program and nobody has taken up yet; empty where there is nothing to offer."""
     from webapp.registry.starter import offered
 

@@ -82,7 +82,10 @@ class Command(BaseCommand):
     def _model(self, user: User, wanted: str | None) -> Model:
         models = list(weights.models(user))
         if not models and starter.offered():
-            models = [starter.adopt(user)]
+            starter.adopt(user)
+            models = list(weights.models(user))
+        if wanted is None and all(m.shipped for m in models):  # none of their own yet: the best that ships
+            models = [m for m in models if m.shipped_as == "starter"][:1] or models
         found = [m for m in models if wanted in (None, m.name, str(m.pk))]
         if len(found) == 1:
             return found[0]
