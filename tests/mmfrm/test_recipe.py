@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from mmfrm.jobs import TrainJob
 from mmfrm.recipe import CHECKPOINT, Recipe, follow, jobs_of, read_recipe
 from mmfrm.run import FAILED, FINISHED, WRONG_USAGE
 from mmfrm.schema import ConfigError
+from mmfrm.shipped import QUICK
 from tests.mmfrm.training import drawn_faces, same_tensors
 
 __all__ = ["drawn_faces"]  # a fixture
@@ -168,3 +170,11 @@ def test_the_starters_recipe_is_one(tmp_path: Path) -> None:
     assert not jobs[0].start_from
     assert all(job.start_from for job in jobs[1:])
     assert {job.config.network.size for job in jobs} == {"small"}
+
+
+def test_the_quick_models_recipe_makes_the_network_that_ships(tmp_path: Path) -> None:
+    recipe = read_recipe(QUICK.parent / "quick.toml")
+    ((_, job),) = jobs_of(recipe, tmp_path / "ferplus.zip", tmp_path)
+    made = dataclasses.asdict(job.config.network)
+    shipped = json.loads((QUICK / "model.json").read_text())["network"]
+    assert {name: made[name] for name in shipped} == shipped
