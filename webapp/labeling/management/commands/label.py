@@ -29,7 +29,7 @@ from webapp.registry.models import Model
 from webapp.uploads import services as uploads
 from webapp.uploads.models import Upload
 
-LOOK_SECONDS = 1.0  # between two looks at the job
+LOOK_SECONDS = 0.25  # between two looks at the job
 
 
 class Command(BaseCommand):
