@@ -73,7 +73,7 @@ def starter(request: HttpRequest) -> HttpResponse:
     except RefusedError as error:
         messages.error(request, str(error))
         return redirect("registry:index")
-    messages.success(request, "What ships is here now. A model's card says what it is good for, and what not.")
+    messages.success(request, "What ships is here now. A model's card says what it is good for, what not.")
     if request.POST.get("then") == "label":
         return redirect(f"{reverse('labeling:new')}?model=model:{made.pk}")
     return redirect("registry:model", made.pk)
