@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import sys
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -44,3 +46,21 @@ def machine_identity(threads: int) -> str:
     programs = {k: v for k, v in versions().items() if k in ("openvino", "torch", "machine")}
     switches = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
     return sha256(f"{cpu_name()} {threads} {programs} {switches}".encode()).hexdigest()[:16]
+
+
+def tune_allocator() -> bool:
+    """Let glibc keep freed memory instead of returning it to the system after every operation.
+
+    Activations come and go many times a step; giving their pages back and faulting them in again costs
+    a third of a CPU training step and more (1.3-1.7× measured), and a fifth of decoding face crops. True
+    where it was done (glibc only).
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False  # musl has none
+    m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4  # names of malloc.h
+    done = (mallopt(m_mmap_max, 0), mallopt(m_trim_threshold, 2**31 - 1), mallopt(m_top_pad, 64 * 2**20))
+    return all(done)

@@ -25,6 +25,7 @@ from mmfrm.events import Event, Finished, Notice, Predicted, Started, Stopped
 from mmfrm.failures import JobError
 from mmfrm.images import Pixels
 from mmfrm.jobs import PredictJob
+from mmfrm.machine import tune_allocator
 from mmfrm.progress import Meter
 from mmfrm.row_log import Row, RowLog
 from mmfrm.sources import Pictures, open_pictures
@@ -44,6 +45,8 @@ def predict(folder: Path, job: PredictJob, control: Control) -> Iterator[Event]:
     Writes predictions.jsonl as it goes and predictions.csv at its end (also when stopped: so far).
     Raises JobError where the source or the model cannot be used.
     """
+    if job.faces != "find":  # chunks of crops are all of one size; whole photos are not, and would pile up
+        tune_allocator()
     pictures = open_pictures(job.source, folder / "listing.json", job.filename)
     files = ModelFiles(Path(job.model))
     job = replace(job, temperature=job.temperature or files.temperature)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 
 from mmfrm.config import RuntimeConfig
 from mmfrm.failures import JobError
+from mmfrm.machine import allowed_threads, tune_allocator
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -102,14 +101,6 @@ def prepare(config: RuntimeConfig) -> Runtime:
     )
 
 
-def allowed_threads() -> int:
-    """MMFRM_THREADS (how a worker shares the machine), else the cores this process may use."""
-    given = os.environ.get("MMFRM_THREADS", "")
-    if given.isdigit() and int(given) > 0:
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def choose_device(name: str) -> torch.device:
     """The device of that name; auto is a GPU where there is one, of a `torchrun` group the local one."""
     has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -178,20 +169,3 @@ def set_seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-
-
-def tune_allocator() -> bool:
-    """Let glibc keep freed memory instead of returning it to the system after every operation.
-
-    Activations come and go many times a step; giving their pages back and faulting them in again costs
-    a third of a CPU step and more (1.3-1.7× measured). True where it was done (glibc only).
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return False  # musl has none
-    m_trim_threshold, m_top_pad, m_mmap_max = -1, -2, -4  # names of malloc.h
-    done = (mallopt(m_mmap_max, 0), mallopt(m_trim_threshold, 2**31 - 1), mallopt(m_top_pad, 64 * 2**20))
-    return all(done)

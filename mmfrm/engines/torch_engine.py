@@ -11,8 +11,9 @@ from torch.fx.experimental.optimization import fuse
 from mmfrm.engines.base import Engine, Faces, Logits
 from mmfrm.engines.model_files import ModelFiles
 from mmfrm.engines.tracing import load_for_inference
+from mmfrm.machine import tune_allocator
 from mmfrm.nn.landmark_weights import Normalise
-from mmfrm.runtime import DTYPES, choose_device, has_fast_bf16, tune_allocator
+from mmfrm.runtime import DTYPES, choose_device, has_fast_bf16
 
 
 def precisions() -> list[str]:
