@@ -58,14 +58,12 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def quick(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = shipped.with_name("quick")
+def ship_quick(beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = beside.with_name("quick")
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"few weights")
     describe(folder)
     monkeypatch.setattr(starter, "QUICK", folder)
-    return folder
 
 
 def test_one_click_on_the_labelling_page_brings_it_and_goes_on_to_label(
@@ -112,8 +110,9 @@ def test_a_newer_one_is_offered_beside_the_earlier_which_stays(
 
 
 def test_the_quick_one_comes_with_the_starter_which_is_chosen_first(
-    editor: User, client_of: Callable[[User], Client], quick: Path
+    editor: User, client_of: Callable[[User], Client], shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ship_quick(shipped, monkeypatch)
     client = client_of(editor)
     assert "Use these models" in client.get(reverse("labeling:new")).text
     answer = client.post(reverse("registry:starter"), {"then": "label"}, follow=True)
@@ -130,11 +129,7 @@ def test_a_lab_that_has_the_starter_only_is_offered_the_quick_one_which_is_no_ne
     editor: User, client_of: Callable[[User], Client], shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starter.adopt(editor)
-    folder = shipped.with_name("quick")
-    folder.mkdir()
-    (folder / "model.safetensors").write_bytes(b"few weights")
-    describe(folder)
-    monkeypatch.setattr(starter, "QUICK", folder)
+    ship_quick(shipped, monkeypatch)
     assert [(offer.kind.key, offer.is_newer) for offer in starter.offered()] == [("quick", False)]
     client = client_of(editor)
     assert "Use the quick model" in client.get(reverse("registry:index")).text

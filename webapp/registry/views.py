@@ -66,7 +66,7 @@ def promote(request: HttpRequest, run: int) -> HttpResponse:
 
 @require_POST
 def starter(request: HttpRequest) -> HttpResponse:
-    """Take the model that ships with the program into this lab, and go on to label with it."""
+    """Take the models that ship with the program into this lab, and go on to label with the best."""
     require(may_create(request.user), "Viewers cannot add models. Ask an administrator for the editor role.")
     try:
         made = shipped.adopt(user_of(request))
