@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import threading
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 # them; beyond these the memory for activations grows and little is gained.
 MOST_STREAMS = 8
 INT8_FOLDER = "openvino-int8"
+
+_converting = threading.Lock()
 
 
 def precisions() -> list[str]:
@@ -138,11 +143,24 @@ def converted(network: nn.Module, shape: list[int], dtype: str) -> openvino.Mode
     module = traced(network, shape, dtype)
     given = (openvino.PartialShape([-1, *shape]), openvino.Type(dtype))
     try:
-        with warnings.catch_warnings():
+        with _other_logs_kept(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, which OpenVINO reads
             return openvino.convert_model(module, input=[given])
     except Exception as error:  # the converter raises what it likes; another engine will do
         raise EngineError(f"OpenVINO cannot convert this model ({_first_line(error)})") from error
+
+
+@contextlib.contextmanager
+def _other_logs_kept() -> Iterator[None]:
+    """For the converter, which mutes the root logger and leaves it so when it fails or runs twice at once."""
+    with _converting:
+        root = logging.getLogger()
+        level, filters = root.level, root.filters[:]
+        try:
+            yield
+        finally:
+            root.setLevel(level)
+            root.filters[:] = filters
 
 
 def save(model: openvino.Model, path: Path) -> None:

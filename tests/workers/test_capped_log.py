@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import shutil
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def test_the_tail_of_no_log_is_empty(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_a_log_long_and_nobody_stops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "workers.capped_log")
     now = 0.0
     log = CappedLog(tmp_path / "web.log", limit=100, clock=lambda: now)
     log.write("x" * 150)
