@@ -34,19 +34,30 @@ env: $(RUN_READY)
 	@echo "Making the environment in .venv ($(PYTHON)) ..."
 	@$(PYTHON) -m venv .venv
 
+# The chosen build of torch first, so that what follows finds it there. An index that lacks the exact version
+# gives its newest, and the lock is then followed for everything else.
+define CHOSEN_TORCH
+	@cp requirements.lock .venv/lock; if [ -n "$(TORCH_INDEX)" ]; then \
+	$(PIP) -c .venv/lock --index-url "$(TORCH_INDEX)" torch \
+	|| { echo "That index lacks the exact version; trying its newest torch ..." >&2; \
+		grep -v '^torch==' requirements.lock > .venv/lock; \
+		$(PIP) --index-url "$(TORCH_INDEX)" 'torch>=2.9,<3'; }; fi
+endef
+
 # Exact versions where this machine has them; without ONNX export where a platform lacks its packages; and the
 # ranges of pyproject.toml where a newer Python lacks wheels of the exact versions.
 $(RUN_READY): | .venv/bin/python
 	@echo "Installing; the first time this takes some minutes ..."
-	@if [ -n "$(TORCH_INDEX)" ]; then $(PIP) -c requirements.lock --index-url "$(TORCH_INDEX)" torch; fi
-	@$(PIP) -c requirements.lock -e '.[web,export]' \
-	|| { echo "That failed; trying without ONNX export ..." >&2; $(PIP) -c requirements.lock -e '.[web]'; } \
+	$(CHOSEN_TORCH)
+	@$(PIP) -c .venv/lock -e '.[web,export]' \
+	|| { echo "That failed; trying without ONNX export ..." >&2; $(PIP) -c .venv/lock -e '.[web]'; } \
 	|| { echo "That failed; trying newer versions ..." >&2; $(PIP) -e '.[web]'; }
 	@rm -f .venv/run-* && touch $@
 
 $(TEST_READY): | .venv/bin/python
 	@echo "Installing what the tests need ..."
-	@$(PIP) -c requirements.lock -e '.[web,export,test]'
+	$(CHOSEN_TORCH)
+	@$(PIP) -c .venv/lock -e '.[web,export,test]'
 	@rm -f .venv/run-* .venv/test-* && touch $(RUN_READY) $@
 
 # What the deploy check of the server mode needs to see; nothing of it is real.

@@ -94,7 +94,9 @@ class PredictJob(Job):
     """Label images. Writes predictions.csv; says Predicted rows in order."""
 
     source: str = required("Source", "An image, a folder of images, or a zip.")
-    model: str = required("Model", "Model folder (a run's model/), or `starter` or `quick`, which ship.")
+    model: str = required(
+        "Model", "Model folder (a run's model/), or `starter` (where none is named) or `quick`, which ship."
+    )
     filename: str = setting("", "File name", "What a single image is called; empty: its own name.")
     temperature: float = setting(
         0.0, "Temperature", "Divides the logits: above 1 is less sure. 0: the model's own.", low=0.0
@@ -163,7 +165,7 @@ class LandmarksJob(Job):
     compile: bool = setting(
         False,
         "Compile",
-        "torch.compile: slow first steps, half as fast again later.",
+        "torch.compile: slow first steps, half again as fast later.",
         rare=True,
     )
 

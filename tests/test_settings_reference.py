@@ -13,13 +13,14 @@ NOT_SETTINGS = {
     "DJANGO_SETTINGS_MODULE",  # Django's own
     "UVICORN_PORT",  # set by docker-compose.yml itself
     "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",  # torchrun's own
+    "XDG_CACHE_HOME", "ONEDNN_MAX_CPU_ISA", "CUBLAS_WORKSPACE_CONFIG",  # those of the system and of libraries
 }  # fmt: skip
 
 
 def variables_read() -> set[str]:
-    """Names in `env.str("NAME")`, `os.environ.get("NAME")` and `environ["NAME"]` of webapp and workers."""
+    """Names in `env.str("NAME")`, `os.environ.get("NAME")` and `environ["NAME"]` of all three floors."""
     names = set()
-    for package in ("webapp", "workers"):
+    for package in ("webapp", "workers", "mmfrm"):
         for path in (REPOSITORY / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tests.product import REPOSITORY, free_port, wait_until
@@ -49,7 +49,7 @@ class Deployment:
 
     def _here(self, value: str) -> str:
         for inside, here in self._moved.items():
-            if value == inside or not inside.startswith("/data"):
+            if inside != "/data" or PurePosixPath(value).is_relative_to(inside):
                 value = value.replace(inside, here)
         return value
 

@@ -109,6 +109,11 @@ def test_what_the_image_copies_is_not_ignored_and_exists() -> None:
     assert all((REPOSITORY / name).exists() for name in copied)
 
 
+def test_every_setting_of_the_env_file_reaches_our_services(services: dict[str, dict[str, Any]]) -> None:
+    for name in OURS:
+        assert services[name]["env_file"] == [{"path": ".env", "required": False}]
+
+
 def test_every_variable_of_the_file_is_explained() -> None:
     named = {found["name"] for found in compose.VARIABLE.finditer(compose.FILE.read_text())}
     explained = set(re.findall(r"^#?([A-Z_]+)=", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))

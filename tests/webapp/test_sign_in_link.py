@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -48,6 +49,15 @@ def test_whoever_comes_by_the_first_link_is_asked_to_create_a_password() -> None
     again.post(reverse("accounts:sign_in"), {"username": "ada", "password": NEW["password"]})
     assert again.get(reverse("home")).status_code == 200
     assert again.get(reverse("accounts:welcome")).headers["Location"] == reverse("home")
+
+
+def test_in_the_server_mode_the_link_is_whole(settings: Any) -> None:
+    settings.EMBEDDED = False
+    assert printed().startswith("/sign-in/link/")
+    settings.CSRF_TRUSTED_ORIGINS = ["https://*.example", "https://lab.example"]
+    assert printed().startswith("/sign-in/link/")
+    settings.CSRF_TRUSTED_ORIGINS = ["https://lab.example"]
+    assert printed().startswith("https://lab.example/sign-in/link/")
 
 
 def test_a_link_works_once() -> None:

@@ -89,6 +89,8 @@ def adopt(user: User) -> Model:
 
 
 def _adopted(kind: Kind, user: User) -> Model:
+    if here := Model.objects.filter(shipped=kind.description["weights_sha256"]).first():
+        return here
     part = services.copied(kind.folder)
     try:
         return _take_over(user, kind, part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from webapp.accounts import services
@@ -12,7 +13,7 @@ from webapp.accounts.models import User
 
 
 class Command(BaseCommand):
-    help = "Print the path of a link that signs somebody in once; makes the first administrator if need be."
+    help = "Print a link that signs somebody in once; makes the first administrator if need be."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--user", help="whom to sign in (default: the first administrator)")
@@ -26,4 +27,10 @@ class Command(BaseCommand):
             if found is None:
                 raise CommandError(f"There is no active account {username!r}.")
             user = found
-        self.stdout.write(services.make_sign_in_link(user))
+        self.stdout.write(_origin() + services.make_sign_in_link(user))
+
+
+def _origin() -> str:
+    """Where people reach the server mode, as far as its settings say so; "" leaves a path."""
+    first = next(iter(settings.CSRF_TRUSTED_ORIGINS), "*")
+    return "" if settings.EMBEDDED or "*" in first else first
