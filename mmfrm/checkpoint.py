@@ -24,6 +24,7 @@ from mmfrm.nn import FaceNetwork
 from mmfrm.released import CheckpointError, Loaded, load_released, plain_state_dict, read_released
 from mmfrm.schema import ConfigError, from_dict
 from mmfrm.versions import versions
+from mmfrm.weight_files import errors_of_the_system
 
 __all__ = [
     "CheckpointError",
@@ -61,11 +62,12 @@ def save_model(
     """Write a model folder. `card` is plain data about the model: where it comes from, how good it is.
 
     Each file is replaced whole. Between the two replacements a kill leaves a pair that does not match,
-    which `load_model` notices.
+    which `load_model` notices. Raises OSError where the disk refuses one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights, description = folder / (WEIGHTS + ".part"), folder / (DESCRIPTION + ".part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, weights)
+    with errors_of_the_system(weights):
+        save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, weights)
     content = {
         "format": FORMAT,
         "classes": list(classes),

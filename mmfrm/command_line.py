@@ -120,8 +120,8 @@ def _add_settings_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--preset",
         choices=tuple(presets()),
-        help="Starting point of the settings; `paper` is the released recipe with its faults mended. Without one: "
-        "the size `paper` for 30 epochs.",
+        help="Starting point of the settings; `paper` is the released recipe with its faults mended. "
+        "Without one: the size `paper` for 30 epochs.",
     )
     command.add_argument(
         "--set",

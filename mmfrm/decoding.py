@@ -12,12 +12,13 @@ import numpy as np
 
 from mmfrm import images
 from mmfrm.data.finding import no_face
+from mmfrm.data.pixel_room import ROOM
 from mmfrm.images import ImageError
 from mmfrm.jobs import PredictJob
 from mmfrm.sources import Pictures
 
 if TYPE_CHECKING:
-    from mmfrm.faces.find import FaceFinder
+    from mmfrm.faces.find import FaceFinder, PhotoFace
 
 CHUNKS_AHEAD = 3  # decoded and waiting, beside those that the engine works on
 PREVIEW_SIDE = 1280  # pixels of the longer side of a photo that is kept: enough to see its faces
@@ -105,26 +106,29 @@ def _crops(pictures: Pictures, positions: range, keep_shown: bool) -> Chunk:
     faces = np.zeros((len(positions), images.SIDE, images.SIDE, 3), np.uint8)
     for i, slot in enumerate(slots):
         try:
-            data = pictures.read(slot.picture)
-            pixels = images.decode(data, at_least=2 * images.SIDE)
-            slot.is_oblong = max(pixels.shape[:2]) > OBLONG * min(pixels.shape[:2])
-            faces[i] = images.resized(pixels)
-            slot.shown = images.shown(data)[0] if keep_shown else None
+            faces[i] = _crop(pictures.read(slot.picture), slot, keep_shown)
         except ImageError as error:
             slot.error = str(error)
     return Chunk(slots, faces)
+
+
+def _crop(data: bytes, slot: Slot, keep_shown: bool) -> images.Pixels:
+    """The face of a crop (112, 112, 3), and in its slot what it looks like. Raises ImageError."""
+    with ROOM.held(data):
+        pixels = images.decode(data, at_least=2 * images.SIDE)
+        slot.is_oblong = max(pixels.shape[:2]) > OBLONG * min(pixels.shape[:2])
+        slot.shown = images.shown(data)[0] if keep_shown else None
+        return images.resized(pixels)
 
 
 def _found(
     pictures: Pictures, position: int, finder: FaceFinder, job: PredictJob
 ) -> list[tuple[Slot, images.Pixels]]:
     """A slot a face; one that says why where a photo has none or cannot be read."""
-    photo = None
+    photo: Preview | None = None
+    error = no_face(finder.min_face)
     try:
-        pixels = images.decode(pictures.read(position))
-        faces = finder.find(pixels)
-        error = no_face(finder.min_face)
-        photo = _preview(pixels) if job.save_photos else None
+        faces, photo = _faces_of(pictures.read(position), finder, job)
     except ImageError as reason:
         faces, error = [], str(reason)
     if not faces:
@@ -144,6 +148,13 @@ def _found(
         )
         for i, face in enumerate(faces)
     ]
+
+
+def _faces_of(data: bytes, finder: FaceFinder, job: PredictJob) -> tuple[list[PhotoFace], Preview | None]:
+    """Faces of a photo, and its smaller copy where wanted. Its pixels are forgotten with their room."""
+    with ROOM.held(data):
+        pixels = images.decode(data)
+        return finder.find(pixels), _preview(pixels) if job.save_photos else None
 
 
 def _preview(pixels: images.Pixels) -> Preview:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 
@@ -236,6 +238,18 @@ def from_line(line: str) -> Event:
         return event_class(**{k: v for k, v in data.items() if k in known})
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an event: {line[:200]!r}") from error
+
+
+def read_events(path: Path) -> list[Event]:
+    """The events of an events.jsonl, in order. What is none, as a line torn by a kill, is passed over.
+
+    Raises OSError where the file cannot be read.
+    """
+    events: list[Event] = []
+    for line in path.read_bytes().splitlines():
+        with suppress(ValueError):
+            events.append(from_line(line.decode(errors="replace")))
+    return events
 
 
 def _finite(value: Any) -> Any:

@@ -27,7 +27,7 @@ class Wishes:
 
 
 class Helm:
-    """Listens between steps. `orders` are those of job.json; newer ones come through `control`."""
+    """Listens between steps. `orders` are those of job.json when it starts; newer ones come by `control`."""
 
     def __init__(
         self, control: Control, processes: Group, orders: Sequence[Order], *, checkpoint_seconds: float
@@ -56,7 +56,8 @@ class Helm:
         return Wishes(stop, save, steer)
 
     def listen(self) -> None:
-        """Take newer orders, where there are some; every process must come here."""
+        """Between two epochs: take newer orders, where there are some; every process must come here."""
+        self._control.look()
         if any(self._processes.agree(self._has_news())):
             self._take()
 

@@ -47,6 +47,7 @@ class Keeper:
             state = {
                 "config": asdict(self._config),
                 "data_fingerprint": self._faces.fingerprint,
+                "classes": list(self._faces.classes),
                 "standing": asdict(standing),
                 "learner": learner.state(),
                 **of_all,

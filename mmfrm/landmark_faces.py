@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmfrm.data.mapped import mapped_zeros
 from mmfrm.failures import JobError
 from mmfrm.images import EXTENSIONS, SIDE, ImageError, decode, resized
 from mmfrm.sources import Pictures, open_pictures
@@ -53,7 +54,8 @@ def open_landmark_faces(
     """Match pictures with points, decode each once into `cache` (a folder), and part them.
 
     Parts are read off the pictures' folders (…Train…, …Valid…, …Test…); without such, a tenth is held out
-    by a hash of the name. Raises JobError where nothing matches or the points are no points.
+    by a hash of the name. Raises JobError where nothing matches or the points are no points, OSError where
+    the disk has no room for the faces.
     """
     pictures = open_pictures(data)
     wanted, unmatched = _match(pictures, Path(points))
@@ -158,7 +160,7 @@ def _decoded(
         path.parent.mkdir(parents=True, exist_ok=True)
         colours = 1 if all(_is_grey(pictures, w) for w in wanted[:: max(1, len(wanted) // 64)]) else 3
         part = path.with_suffix(".part")
-        images = np.lib.format.open_memmap(part, "w+", np.uint8, (len(wanted), colours, SIDE, SIDE))
+        images = mapped_zeros(part, (len(wanted), colours, SIDE, SIDE))
         points = np.full((len(wanted), POINTS, 2), np.nan, np.float32)
         done = 0
         for count, failed in _decode_all(pictures, wanted, images, points):

@@ -43,6 +43,7 @@ class Outcome:
     parts: LossParts
     gradient_norm: Tensor  # scalar, before clipping
     learning_rate: float
+    skips_overflow: bool  # fp16: a step whose gradients overflow does not move the weights
 
 
 class Learner:
@@ -115,7 +116,8 @@ class Learner:
         if self._averaged is not None:
             self._averaged.update(self.step_count)
         self.step_count += 1
-        return Outcome(logits.detach(), targets, alpha.detach(), parts, norm, rate)
+        scaled = self._scaler.is_enabled()
+        return Outcome(logits.detach(), targets, alpha.detach(), parts, norm, rate, scaled)
 
     def _backward(
         self, images: Tensor, targets: Tensor, share: float, side: int, rfloss_active: bool
@@ -176,6 +178,7 @@ class Learner:
         if self._averaged is not None:
             self._averaged.network.load_state_dict(state["averaged"])
         load_optimizer_state(self._optimizer, state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where it was not fp16, which a resumed run may change
+            self._scaler.load_state_dict(state["scaler"])
         self.schedule.restore(state["schedule"])
         self.step_count = state["step_count"]

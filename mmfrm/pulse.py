@@ -25,6 +25,7 @@ class Pulse:
         self._later_images = later_images  # after this epoch, for the time left of the whole run
         self._loss: Tensor | None = None
         self._norm: Tensor | None = None
+        self._skips_overflow = False
         self._steps = 0
         self._learning_rate = 0.0
         self._waited = 0.0
@@ -44,7 +45,7 @@ class Pulse:
         loss, norm = outcome.parts.total.detach(), outcome.gradient_norm
         self._loss = loss if self._loss is None else self._loss + loss
         self._norm = norm if self._norm is None else self._norm + norm
-        self._learning_rate = outcome.learning_rate
+        self._learning_rate, self._skips_overflow = outcome.learning_rate, outcome.skips_overflow
         self._steps += 1
         self._waited += waited
         self._meter.add(images)
@@ -56,11 +57,11 @@ class Pulse:
     def say(self, step: int, epoch: int) -> Iterator[StepDone | Progress]:
         """The steps since the last time, up to `step`, then how far the epoch is.
 
-        Raises JobError where the loss is no longer a number.
+        Raises JobError as `require_finite` does.
         """
         if self._loss is not None and self._norm is not None:
-            loss = self._finite_loss() / self._steps
-            norm = float(self._norm) / self._steps
+            self.require_finite()
+            loss, norm = float(self._loss) / self._steps, float(self._norm) / self._steps
             self._loss = self._norm = None
             self._steps = 0
             yield StepDone(
@@ -81,17 +82,22 @@ class Pulse:
         return share
 
     def require_finite(self) -> None:
-        """Raise JobError where the loss is no longer a number: such weights must not be saved."""
-        if self._loss is not None:
-            self._finite_loss()
+        """Raise JobError where the weights are no numbers (any more): such weights must not be saved.
 
-    def _finite_loss(self) -> float:
-        loss = float(self._loss) if self._loss is not None else 0.0
-        if not math.isfinite(loss):
-            raise JobError(
-                "The loss is no longer a number (NaN or infinite). The last checkpoint is from before: steer "
-                "the run to a lower learning rate (its page, or python -m mmfrm steer), or set "
-                "runtime.precision to fp32, and let it go on; or start a new run with a longer "
-                "optim.warmup_steps or with optim.gradient_clip."
-            )
-        return loss
+        A loss tells it of the steps before its own; of the last step, only the gradient can.
+        """
+        if self._loss is not None and self._norm is not None:
+            require_number(float(self._loss))
+            if not self._skips_overflow:
+                require_number(float(self._norm))
+
+
+def require_number(figure: float) -> None:
+    """Raise JobError where a loss, or the size of a gradient, is NaN or infinite."""
+    if not math.isfinite(figure):
+        raise JobError(
+            "The loss or its gradient is no longer a number (NaN or infinite). The last checkpoint is from "
+            "before: steer the run to a lower learning rate (its page, or python -m mmfrm steer), or set "
+            "runtime.precision to fp32, and let it go on; or start a new run with a longer "
+            "optim.warmup_steps or with optim.gradient_clip."
+        )

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from mmfrm.config import TrainConfig
+from mmfrm.events import Finished, Stopped, read_events
 from mmfrm.failures import JobError
 from mmfrm.going_on import begin_or_go_on
 from mmfrm.jobs import TrainJob
@@ -167,9 +167,8 @@ def follow(recipe: Recipe, data: Path, out: Path, *, events: str) -> int:
 def _is_done(folder: Path, job: TrainJob) -> bool:
     """Whether a training ended by itself, or after the epoch at which the recipe stops it."""
     try:
-        last = (folder / "events.jsonl").read_text().splitlines()[-1]
-        event = json.loads(last)
-    except (OSError, IndexError, ValueError):  # not begun, or killed in the middle of a line
+        last = read_events(folder / "events.jsonl")[-1]
+    except (OSError, IndexError):  # not begun, or killed in the middle of its first line
         return False
-    is_stopped = bool(job.steering) and event.get("kind") == "stopped" and event.get("on_order") is True
-    return event.get("kind") == "finished" or is_stopped
+    is_stopped = bool(job.steering) and isinstance(last, Stopped) and last.on_order
+    return isinstance(last, Finished) or is_stopped

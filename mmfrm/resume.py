@@ -23,6 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mmfrm.weight_files import errors_of_the_system
+
 FORMAT = "mmfrm-checkpoint-1"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
@@ -67,11 +69,12 @@ def restore_checkpoint(folder: Path) -> Restored:
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a state tree and wait until it is on the disk."""
+    """Write a state tree and wait until it is on the disk. Raises OSError where that refuses it."""
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_pack(state, "", tensors), allow_nan=True)
     metadata = {"format": FORMAT, "tree": tree, "digest": _digest(tree, tensors.items())}
-    save_file(tensors, path, metadata)
+    with errors_of_the_system(path):
+        save_file(tensors, path, metadata)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

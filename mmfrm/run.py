@@ -3,7 +3,8 @@
 `python -m mmfrm run FOLDER --events json` reads FOLDER/job.json, does the job, writes an event a line on
 standard output and into FOLDER/events.jsonl, and obeys JSON commands on standard input: {"do": "stop"}, and
 for trainings {"do": "steer", "orders": [...]} with every order that holds at present (mmfrm.steering).
-The end of standard input means that the parent died: the job leaves something resumable and ends.
+The end of standard input means that the parent died: the job leaves something resumable and ends. Without
+--events json nobody commands: there a training looks into its job.json for orders when an epoch has ended.
 
 No torch here: each kind of job is imported when it runs.
 """
@@ -58,10 +59,9 @@ def execute(folder: Path, tell: Callable[[Event], None], control: Control) -> in
     if not _speaks():
         return _last_event_code(_events_of(folder, control))
     try:
-        with _locked(folder), (folder / "events.jsonl").open("ab") as log:
-            _end_torn_line(log)
+        with _locked(folder), _log_of(folder) as log:
             return _relay(folder, log, tell, control)
-    except JobError as error:
+    except (JobError, OSError) as error:
         tell(explain(error))
         return FAILED
 
@@ -71,8 +71,6 @@ def _relay(folder: Path, log: IO[bytes], tell: Callable[[Event], None], control:
         heard = True
         for event in _events_of(folder, control):
             _record(log, event)
-            if isinstance(event, Started):
-                _write_provenance(folder, event.facts)
             if heard:
                 heard = _told(event, tell, control)
             yield event
@@ -93,7 +91,10 @@ def _events_of(folder: Path, control: Control) -> Iterator[Event]:
     """The job's events; whatever goes wrong becomes one last Failed event."""
     try:
         job = read_job(folder)
-        yield from work_of(job)(folder, job, control)
+        for event in work_of(job)(folder, job, control):
+            if isinstance(event, Started) and _speaks():
+                _write_provenance(folder, event.facts)
+            yield event
     except Exception as error:
         yield explain(error)
 
@@ -141,6 +142,18 @@ def _locked(folder: Path) -> Iterator[None]:
         yield  # the lock goes with the file, also when the process is killed
 
 
+@contextmanager
+def _log_of(folder: Path) -> Iterator[IO[bytes]]:
+    """The folder's events.jsonl, to add to."""
+    log = (folder / "events.jsonl").open("ab")
+    try:
+        _end_torn_line(log)
+        yield log
+    finally:
+        with _a_full_disk_is_survived():
+            log.close()  # which writes what could not be written before
+
+
 def _end_torn_line(log: IO[bytes]) -> None:
     """A predecessor may have been killed in the middle of a line; begin on a fresh one."""
     with Path(log.name).open("rb") as written:
@@ -151,10 +164,17 @@ def _end_torn_line(log: IO[bytes]) -> None:
 
 
 def _record(log: IO[bytes], event: Event) -> None:
-    try:
+    with _a_full_disk_is_survived():
         log.write(to_line(event).encode() + b"\n")
         log.flush()
-    except OSError as error:  # a full disk must not silence the job: it will say so when it cannot save
+
+
+@contextmanager
+def _a_full_disk_is_survived() -> Iterator[None]:
+    """By the events' log: it must not silence the job, which will say so when it cannot save."""
+    try:
+        yield
+    except OSError as error:
         print(f"events.jsonl: {error}", file=sys.stderr)
 
 
@@ -188,6 +208,7 @@ def run_folder(folder: Path, *, events: str) -> int:
         if _speaks():
             control.listen_to_commands()
         return execute(folder, json_teller(sys.stdout), control)
+    control.look_into(folder / "job.json")  # nobody else tells a training new orders
     from mmfrm.terminal import Screen
 
     with Screen(sys.stderr) as screen:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmfrm.card import figures_of, recipe_of
+from mmfrm.events import EpochEnd, Evaluated, Finished, read_events
 from mmfrm.failures import JobError
 from mmfrm.jobs import TrainJob, read_job
 from mmfrm.presets import presets
@@ -29,10 +30,11 @@ def ship(run: Path, folder: Path, *, data_name: str, preset: str, began_with: st
         raise JobError(f"{run} is no training.", resumable=False)
     if job.start_from and not began_with:
         raise JobError(f"{run} did not start from scratch: say with what (--began-with).", resumable=False)
-    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-    tested = [e for e in events if e["kind"] == "evaluated"]
-    epochs = {e["epoch"]: e for e in events if e["kind"] == "epoch"}
-    if events[-1]["kind"] != "finished":
+    told = run / "events.jsonl"
+    events = read_events(told) if told.is_file() else []
+    tested = [e.figures for e in events if isinstance(e, Evaluated)]
+    epochs = {e.epoch: e.val for e in events if isinstance(e, EpochEnd)}
+    if not (events and isinstance(events[-1], Finished)):
         raise JobError(f"{run} has not ended. Go on with it first.", resumable=False)
     halve(run / "model", folder)
     path = folder / "model.json"
@@ -53,10 +55,10 @@ def ship(run: Path, folder: Path, *, data_name: str, preset: str, began_with: st
         ),
         "start_from": began_with,
         "versions": facts["versions"],
-        "figures": {"val": figures_of(epochs[best]["val"]) | {"epoch": best}},
+        "figures": {"val": figures_of(epochs[best]) | {"epoch": best}},
     }
     if tested:
-        content["card"]["figures"]["test"] = figures_of(tested[-1]["figures"])
+        content["card"]["figures"]["test"] = figures_of(tested[-1])
     path.write_text(json.dumps(content, indent=1) + "\n")
     return dict(content["card"])
 

@@ -1,4 +1,4 @@
-"""`python -m mmfrm steer FOLDER`: orders for a training, taken up when it is started or goes on. No torch."""
+"""`python -m mmfrm steer FOLDER`: orders for a training, also while it runs. No torch."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ def add_steer_command(commands: Any) -> None:
     command = commands.add_parser(
         "steer",
         help="Extend a training or change its learning rate",
-        description="Write orders into FOLDER/job.json. They are taken up when the training is started or "
-        "goes on (python -m mmfrm run FOLDER); one that runs now does not hear them before.",
+        description="Write orders into FOLDER/job.json. A training that runs now takes them up when its "
+        "epoch ends, any other when it is started or goes on (python -m mmfrm run FOLDER). One with "
+        "--events json, as the web application starts them, hears only whoever started it.",
     )
     command.add_argument("folder", type=Path, help="A training's folder.")
     for option, (do, metavar, text) in OPTIONS.items():
@@ -49,5 +50,6 @@ def _steer(given: argparse.Namespace) -> int:
     write_job(given.folder, dataclasses.replace(job, steering=steering))
     for order in orders:
         print(in_words(order.do, order.value))
-    print(f"Taken up by: python -m mmfrm run {given.folder}")
+    print("Taken up when the epoch ends, if the training runs now.")
+    print(f"Otherwise taken up by: python -m mmfrm run {given.folder}")
     return 0

@@ -37,7 +37,7 @@ from mmfrm.learner import Learner, Outcome
 from mmfrm.meanwhile import meanwhile
 from mmfrm.nn import FaceNetwork, build_network
 from mmfrm.plan import Plan
-from mmfrm.pulse import Pulse
+from mmfrm.pulse import Pulse, require_number
 from mmfrm.runtime import Runtime, prepare, set_seed
 from mmfrm.standing import (
     MODEL,
@@ -118,7 +118,7 @@ class Training:
             return FaceNetwork(network, classes)
         made = build_network(network, classes)
         if job.start_from:
-            self._notices.append(load_start(made, Path(job.start_from)))
+            self._notices.append(load_start(made, Path(job.start_from), self._faces.classes))
         return made
 
     def events(self) -> Iterator[Event]:
@@ -143,8 +143,7 @@ class Training:
         yield from self._finish()
 
     def _is_over(self) -> bool:
-        standing = self._standing
-        return standing.epoch >= self._epochs or standing.is_out_of(self._config.optim.patience)
+        return self._standing.epoch >= self._epochs or self._standing.is_out_of(self._config.optim.patience)
 
     def _steer(self) -> Generator[Event, None, bool]:
         """Obey what is new. The checkpoint comes before the word, so that it holds from the same step on
@@ -256,7 +255,8 @@ class Training:
         )
 
     def _turn_page(self, end: EpochEnd) -> None:
-        """The next epoch is the one in progress."""
+        """The next epoch is the one in progress. Raises JobError where val says NaN: the weights are."""
+        require_number(end.val["cross_entropy"])
         figure = figure_of(end.val, self._config.optim)
         self._standing.turn_page(end, figure)
         self._learner.schedule.epoch_ended(figure)

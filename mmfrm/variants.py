@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from mmfrm.engines.model_files import ModelFiles
 from mmfrm.failures import JobError
+from mmfrm.weight_files import errors_of_the_system
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 LAST_LAYER = ("expression.fc.weight", "expression.fc.bias")  # (K, C) and (K,): a row a class
@@ -64,7 +65,9 @@ def _make(
     files = ModelFiles(source)
     files.identity  # noqa: B018 (it refuses torn weights)
     target.mkdir(parents=True, exist_ok=True)
-    save_file(change(load_file(source / WEIGHTS)), target / WEIGHTS)
+    changed = change(load_file(source / WEIGHTS))
+    with errors_of_the_system(target / WEIGHTS):
+        save_file(changed, target / WEIGHTS)
     with (target / WEIGHTS).open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
     content = {name: value for name, value in files.description.items() if name != "engines"}

@@ -16,10 +16,11 @@ from webapp.experiments.models import Run
 from webapp.experiments.sparks import Spark, spark_of
 from webapp.jobs import kinds
 from webapp.jobs.models import Job
-from webapp.jobs.selectors import Entry, QueueState, queues, truth_of
+from webapp.jobs.selectors import Entry, QueueState, listed, queues, truth_of
 from webapp.labeling.models import LabelBatch
 
 LATELY = 8  # jobs listed, and more where they are new
+WAITING = 8  # jobs of each queue; the page lists as many of all
 LOOK_BACK = 60  # jobs looked at to find those that somebody may see
 
 
@@ -103,7 +104,7 @@ class Activity:
 
 def activity(user: User, since: datetime) -> Activity:
     """Running, waiting and lately ended work, the workers and the disk. What ended after `since` is new."""
-    found = queues(user)
+    found = queues(user, most_waiting=WAITING)
     running = [entry for queue in found for _, entry in queue.workers if entry is not None]
     running += [entry for queue in found for entry in queue.homeless]
     usage = shutil.disk_usage(settings.DATA_DIR)
@@ -134,7 +135,7 @@ def _going(entry: Entry) -> Going:
 
 def _lately(user: User, since: datetime) -> list[Ended]:
     """The latest ends; all that are new, as far as one looks back."""
-    rested = Job.objects.filter(state__in=(*Job.OVER, Job.State.PAUSED)).select_related("owner")
+    rested = listed(Job.objects.filter(state__in=(*Job.OVER, Job.State.PAUSED)))
     found: list[Ended] = []
     for job in rested.order_by(F("finished_at").desc(nulls_last=True), "-pk")[:LOOK_BACK]:
         kind = kinds.of(job)

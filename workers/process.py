@@ -14,11 +14,13 @@ from django.conf import settings
 from django.db import connections
 
 from mmfrm.events import Event, Failed, Finished, Stopped
+from mmfrm.failures import explain
 from webapp.jobs import services
 from webapp.jobs.models import Job
 from workers import hardware
 from workers.backlog import Backlog
 from workers.child import Child
+from workers.heartbeat import beating
 from workers.patience import AWAY, GaveUpError, insist
 from workers.shares import NICENESS, environment_of
 
@@ -43,8 +45,9 @@ def run(
 ) -> None:
     """Do a claimed job to its end, or until `leaving` is set, and say in the row how it ended."""
     try:
-        folder = insist(lambda: services.prepare(job), give_up=leaving.is_set)
-        env = insist(lambda: environment_of(job, host), give_up=leaving.is_set)
+        with beating(job):
+            folder = insist(lambda: services.prepare(job), give_up=leaving.is_set)
+            env = insist(lambda: environment_of(job, host), give_up=leaving.is_set)
         child = Child(command(folder), folder=folder, env=env, niceness=NICENESS.get(job.queue, 0))
     except GaveUpError:
         return  # the reaper puts it back when the database is there again
@@ -54,6 +57,11 @@ def run(
         insist(lambda: services.end(job, last=failed, exit_status=""), give_up=leaving.is_set)
         return
     Attempt(job, child, Backlog(folder), leaving).see_through()
+
+
+def _not_kept(error: Exception) -> Failed:
+    """How a job ends that did its work, of which the database knows nothing: it can be tried again."""
+    return Failed(message=f"Its result could not be kept. {explain(error).message}", resumable=True)
 
 
 class Attempt:
@@ -112,7 +120,8 @@ class Attempt:
             if isinstance(event, Failed) and event.detail:
                 self.child.log.write(event.detail)
             self._record(event)
-            self._backlog.recorded(line)
+            if not self._taken_away:  # else the next attempt's worker has it to record
+                self._backlog.recorded(line)
 
     def _record(self, event: Event) -> None:
         """Into the database, however long that takes; an event that its app chokes on is logged."""
@@ -125,6 +134,8 @@ class Attempt:
         except Exception as error:
             log.exception("job %s: %s could not be recorded", self.job.pk, event.kind)
             self.child.log.write(f"a {event.kind} event could not be recorded: {error}")
+            if isinstance(event, Finished):
+                self._last = _not_kept(error)
             return
         if not is_ours:
             self._give_way()

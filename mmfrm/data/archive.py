@@ -7,9 +7,7 @@ reason. Only what makes the whole source unusable raises (JobError). No torch.
 from __future__ import annotations
 
 import os
-import stat
 import zipfile
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Protocol
@@ -29,6 +27,7 @@ from mmfrm.data.entries import (
 from mmfrm.data.native import Refusal
 from mmfrm.data.tar_members import is_tar
 from mmfrm.data.tars import Tar
+from mmfrm.data.tree import OURS, files_below
 from mmfrm.data.zips import TornZip, Zip, begins_as_zip
 from mmfrm.failures import JobError
 
@@ -132,16 +131,16 @@ class _Folder:
         self.refusals: list[Refusal] = []
         found = Names(self.refusals)
         digest = sha256()
+        ours: list[str] = []
         self._paths: list[str] = []
-        for full, relative in _walk(path):
+        for file in files_below(path, ours):
             cap_count(called, len(self._paths), max_files)
-            state = os.lstat(full)
-            problem = None if stat.S_ISREG(state.st_mode) else "a link or a device, not a file"
-            name = os.fsencode(relative).decode("utf-8", "replace")
-            found.add(name, state.st_size, len(self._paths), problem)
-            self._paths.append(full)
-            digest.update(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode())
-        self.identity = f"{path.name} {digest.hexdigest()}"
+            problem = None if file.is_plain else "a link or a device, not a file"
+            found.add(file.name, file.size, len(self._paths), problem)
+            self._paths.append(file.path)
+            digest.update(file.state())
+        self.identity = f"{path.name} {digest.hexdigest()}"  # as `tree.folder_identity` has it
+        self.refusals += [Refusal(printable(name), "skipped", OURS) for name in ours]
         self.entries = sorted(found.entries, key=lambda entry: entry.name)
 
     def open(self, entry: Entry) -> IO[bytes]:
@@ -150,13 +149,3 @@ class _Folder:
 
     def close(self) -> None:
         self._paths, self.entries = [], []
-
-
-def _walk(root: Path) -> Iterator[tuple[str, str]]:
-    """Full and relative paths of everything but folders, in order; links are named, never followed."""
-    for folder, below, files in os.walk(root, followlinks=False):
-        below.sort()
-        links = [name for name in below if (Path(folder) / name).is_symlink()]
-        for name in sorted([*files, *links]):
-            full = f"{folder}/{name}"
-            yield full, os.path.relpath(full, root)

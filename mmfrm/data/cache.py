@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmfrm.data.mapped import mapped_zeros
 from mmfrm.data.native import FacePack, FacePackError, Sample, content_key, read_bytes
+from mmfrm.data.pixel_room import ROOM
 from mmfrm.images import SIDE, ImageError, decode, resized
 
 VERSION = 1  # raised when the same image gives other pixels
@@ -33,7 +35,7 @@ def open_cache(pack: FacePack, folder: Path, *, side: int = SIDE, tell: Tell | N
     """The pixels of every sample, memory-mapped read-only; built first where they are missing.
 
     Two processes that come at once build it once: the second waits. Raises FacePackError for an image that
-    cannot be read.
+    cannot be read, OSError where the disk has no room for all.
     """
     samples = pack.samples
     channels = 1 if all(sample.grey for sample in samples) else 3
@@ -48,7 +50,7 @@ def open_cache(pack: FacePack, folder: Path, *, side: int = SIDE, tell: Tell | N
 
 def _build(pack: FacePack, path: Path, shape: tuple[int, int, int, int], tell: Tell | None) -> None:
     part = path.with_suffix(".part")
-    images = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+    images = mapped_zeros(part, shape)
     starts = range(0, shape[0], CHUNK)
 
     def decode_chunk(start: int) -> int:
@@ -73,10 +75,11 @@ def _build(pack: FacePack, path: Path, shape: tuple[int, int, int, int], tell: T
 def _pixels(pack: FacePack, sample: Sample, channels: int, side: int) -> Images:
     try:
         data = read_bytes(pack.folder, sample.pack, sample.offset, sample.length)
-        pixels = decode(data, at_least=2 * side)  # (H, W, 3)
-        if channels == 1:  # a third of the work, and the same pixels
-            return resized_grey(pixels[..., 0], side)[None]
-        return resized(pixels, side).transpose(2, 0, 1)
+        with ROOM.held(data):
+            pixels = decode(data, at_least=2 * side)  # (H, W, 3)
+            if channels == 1:  # a third of the work, and the same pixels
+                return resized_grey(pixels[..., 0], side)[None]
+            return resized(pixels, side).transpose(2, 0, 1)
     except ImageError as error:
         raise FacePackError(f"{sample.name} in {pack.folder} cannot be decoded ({error})") from error
 

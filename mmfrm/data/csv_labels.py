@@ -57,6 +57,18 @@ class _Row:
     shares: bool  # its votes are no whole numbers, so its label counts
 
 
+@dataclass(frozen=True)
+class _Images:
+    """The images of a source by every ending of their path, since tables are rarely exact."""
+
+    by_path: dict[str, Entry]
+    by_ending: dict[str, Entry | None]  # None where it is ambiguous
+
+    def named(self, path: str) -> Entry | None:
+        """The one with this path, or else the only one whose path ends so."""
+        return self.by_path.get(path) or self.by_ending.get(path)
+
+
 @dataclass
 class _Table:
     vote_names: list[str] | None = None
@@ -73,10 +85,10 @@ def read_csv(archive: Archive, group_by: str = "") -> Plan | None:
     group_by: the column that says who is who; "": as recognised. Raises JobError where there is no such.
     """
     table = _Table(groups=CsvGroups(group_by))
-    by_name = _index(archive)
+    images = _index(archive)
     for entry in archive.entries:
         if base(entry.name).lower().endswith((".csv", ".tsv")):
-            _read_table(archive, entry, by_name, table)
+            _read_table(archive, entry, images, table)
     if not table.found:
         return None
     classes, labels = _labels(table)
@@ -101,17 +113,17 @@ def read_csv(archive: Archive, group_by: str = "") -> Plan | None:
     )
 
 
-def _index(archive: Archive) -> dict[str, Entry | None]:
-    """Entries by every ending of their path, None where an ending is ambiguous: tables are rarely exact."""
-    index: dict[str, Entry | None] = {}
+def _index(archive: Archive) -> _Images:
+    images = _Images({}, {})
     for entry in archive.entries:
         if not may_be_image(entry.name):
             continue
+        images.by_path[entry.name] = entry
         parts = entry.name.split("/")
-        for start in range(len(parts)):
+        for start in range(1, len(parts)):
             ending = "/".join(parts[start:])
-            index[ending] = None if ending in index and start > 0 else entry
-    return index
+            images.by_ending[ending] = None if ending in images.by_ending else entry
+    return images
 
 
 def _columns(header: list[str], groups: CsvGroups) -> _Columns | None:
@@ -136,7 +148,7 @@ def _columns(header: list[str], groups: CsvGroups) -> _Columns | None:
     )
 
 
-def _read_table(archive: Archive, entry: Entry, by_name: dict[str, Entry | None], table: _Table) -> None:
+def _read_table(archive: Archive, entry: Entry, images: _Images, table: _Table) -> None:
     lines = rows(archive, entry)
     header = next(lines, [])
     columns = _columns(header, table.groups)
@@ -149,7 +161,7 @@ def _read_table(archive: Archive, entry: Entry, by_name: dict[str, Entry | None]
         if row is None:
             table.odd += 1
             continue
-        image = by_name.get(row.path.removeprefix("./"))
+        image = images.named(row.path.removeprefix("./"))
         if image is None:
             table.missing.append(row.path)
         elif image.name not in seen:

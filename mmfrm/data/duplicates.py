@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from mmfrm.data.measure import thumbnail
 from mmfrm.data.native import Sample, content_key, read_bytes, write_whole
+from mmfrm.data.pixel_room import ROOM
 from mmfrm.images import decode
 
 SIMILAR = 0.88
@@ -66,7 +67,8 @@ def duplicates_of(folder: Path, samples: Sequence[Sample]) -> Duplicates:
 def look(folder: Path, sample: Sample) -> NDArray[np.uint8]:
     """A sample's picture, small and grey: (32, 32)."""
     data = read_bytes(folder, sample.pack, sample.offset, sample.length)
-    small = thumbnail(decode(data, at_least=64), sample.grey)
+    with ROOM.held(data):
+        small = thumbnail(decode(data, at_least=64), sample.grey)
     halved: NDArray[np.uint8] = small.reshape(32, 2, 32, 2).mean(axis=(1, 3)).astype(np.uint8)
     return halved
 

@@ -27,6 +27,7 @@ READ_ERRORS = (
     ValueError,
 )
 
+TABLES = (".csv", ".tsv")
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 _JUNK_NAMES = {"thumbs.db", "desktop.ini", ".ds_store"}
 

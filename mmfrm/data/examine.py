@@ -22,7 +22,7 @@ from mmfrm.data.finding import Align
 from mmfrm.data.layout import Item, LeftOutError, Loaded, extension_of
 from mmfrm.data.measure import Pixels, is_grey, measure, pixels_digest, thumbnail
 from mmfrm.data.native import Refusal, Sample
-from mmfrm.data.pixel_room import PixelRoom
+from mmfrm.data.pixel_room import ROOM
 from mmfrm.images import EXTENSIONS, ImageError, decode, image_format, is_clean
 
 LEAST_SIDE = 8  # pixels; a face needs more
@@ -31,7 +31,6 @@ LOSSLESS_PIXELS = 512 * 512  # larger pictures that must be encoded anew become 
 
 _KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP",
           ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF"}  # fmt: skip
-_ROOM = PixelRoom()  # of the process: every thread of an import takes from it
 
 
 @dataclass
@@ -69,7 +68,7 @@ def examine(
             if isinstance(data, UnreadableError):
                 raise data
             packed = encode(data) if encode is not None else data
-            with _ROOM.held(packed):
+            with ROOM.held(packed):
                 one = _look(item, packed, max_pixels, align)
         except ValueError as error:  # ImageError, UnreadableError, and what `encode` raises
             refusals.append(_refusal(item, data, str(error)))

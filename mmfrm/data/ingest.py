@@ -19,6 +19,7 @@ from mmfrm.data.archive import Archive, LoneFile, open_archive
 from mmfrm.data.choosing import chosen, identity, left_out_of
 from mmfrm.data.csv_labels import read_csv
 from mmfrm.data.duplicates import duplicates_of, summary
+from mmfrm.data.entries import TABLES
 from mmfrm.data.examine import Examined, examine
 from mmfrm.data.fer2013 import read_fer2013
 from mmfrm.data.ferplus import read_ferplus
@@ -38,13 +39,13 @@ from mmfrm.data.native import (
 )
 from mmfrm.data.pack_writer import PackWriter
 from mmfrm.data.raf_db import read_raf_db
+from mmfrm.data.tree import folder_around
 from mmfrm.events import Event, Finished, Kept, Notice, Started, Stopped
 from mmfrm.failures import JobError
 from mmfrm.jobs import ImportJob, SourceJob
 from mmfrm.progress import Meter
 
 VERSION = 3  # raised when the same source gives another data set
-TABLES = (".csv", ".tsv")
 CHUNK_ITEMS = 128
 CHUNK_BYTES = 16 * 2**20
 COMMIT_SECONDS = 1.0  # how much work a kill can lose
@@ -56,6 +57,7 @@ def ingest(folder: Path, job: ImportJob, control: Control) -> Iterator[Event]:
     Raises JobError where nothing can be imported; a bad file is listed in refused.jsonl and passed over.
     """
     source, out = Path(job.source), Path(job.out)
+    _refuse_one_folder(source, out)
     with _locked(out):
         if not source.exists():
             raise JobError(f"{source} is not there. Put it back, or name another source.")
@@ -132,9 +134,18 @@ def open_source(source: Path, job: SourceJob) -> tuple[Archive, str | None]:
     listed = partial(open_archive, max_files=job.max_files, max_total_bytes=job.max_total_bytes)
     if job.filename.lower().endswith(TABLES) and source.is_file():
         return LoneFile(source, job.filename), None
-    if source.suffix.lower() in TABLES and source.is_file():
-        return listed(source.parent), source.name
+    folder = folder_around(source)
+    if folder is not None and folder != source:
+        return listed(folder), source.name
     return listed(source, called=job.filename), None
+
+
+def _refuse_one_folder(source: Path, out: Path) -> None:
+    """A data set made among its own pictures would be a change of its source with every face."""
+    folder = folder_around(source)
+    if folder is not None and folder.exists() and out.exists() and folder.samefile(out):
+        text = f"The data set would lie among its own pictures in {out}. Name another folder for it."
+        raise JobError(text, resumable=False)
 
 
 def _arrivals(plan: Plan, writer: PackWriter, job: ImportJob, control: Control) -> Iterator[Event]:

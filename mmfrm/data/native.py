@@ -25,6 +25,7 @@ from mmfrm.failures import JobError
 
 FORMAT = 1
 SPLITS = ("train", "val", "test")
+CACHE = ".face-cache"  # a folder beside the data, for what is made of it
 
 
 class FacePackError(JobError, ValueError):

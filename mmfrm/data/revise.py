@@ -63,6 +63,7 @@ def revise(folder: Path, job: ReviseJob, control: Control) -> Iterator[Event]:
         both = adding.merged(pack, samples, arrived)
         samples, changed = both.samples, changed | both.changed
         adding.write_places(out, both.places)
+        yield from both.notices
     if control.stop_requested():
         yield Stopped(reason="a stop was asked for")
         return

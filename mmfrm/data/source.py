@@ -8,10 +8,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from mmfrm.control import Control
-from mmfrm.data.native import is_native
+from mmfrm.data.native import CACHE, is_native
+from mmfrm.data.tree import folder_around, folder_identity
 from mmfrm.events import Event, Failed, Progress
 from mmfrm.failures import JobError
 from mmfrm.jobs import ImportJob
+from mmfrm.machine import cache_folder
 
 
 def default_cache_folder(source: Path) -> Path:
@@ -19,9 +21,8 @@ def default_cache_folder(source: Path) -> Path:
     beside = source.resolve().parent
     # The mode is looked at too: root may write anywhere, also where it is not meant to.
     if os.access(beside, os.W_OK) and beside.stat().st_mode & 0o222:
-        return beside / ".face-cache"
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "mmfrm"
+        return beside / CACHE
+    return cache_folder()
 
 
 def native_folder(source: Path, cache: Path, progress: Callable[[Event], None] | None = None) -> Path:
@@ -42,10 +43,14 @@ def native_folder(source: Path, cache: Path, progress: Callable[[Event], None] |
 
 
 def _identity(source: Path) -> str:
-    """Names a source by place, size and time: a changed one is imported anew."""
-    state = source.stat()
-    text = f"{source.resolve()} {state.st_size if source.is_file() else 0} {state.st_mtime_ns}"
-    return sha256(text.encode()).hexdigest()[:12]
+    """Names a source by its place, and size and time of all its files: a changed one is imported anew."""
+    folder = folder_around(source)
+    if folder is None:
+        own = source.stat()
+        state = f"{own.st_size} {own.st_mtime_ns}"
+    else:  # its own time tells nothing of a picture further down
+        state = folder_identity(folder)
+    return sha256(f"{source.resolve()} {state}".encode()).hexdigest()[:12]
 
 
 def _import(source: Path, folder: Path, progress: Callable[[Event], None] | None) -> None:

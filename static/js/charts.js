@@ -103,18 +103,26 @@ export function load() {
 const CONFIG = { responsive: true, displaylogo: false, showSendToCloud: false, displayModeBar: "hover", scrollZoom: false,
   modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"] };
 
+/** Free charts that have left the page: Plotly would redraw each whenever the window changes its size. */
+function forgetGone() {
+  for (const element of drawn.keys()) {
+    if (element.isConnected) continue;
+    drawn.delete(element);
+    window.Plotly?.purge(element);
+  }
+}
+
 /**
  * Draw, or draw again with other data. `traces` and `layout` are Plotly's, or functions that answer
  * them: functions are called again when the theme changes, so that colours taken from `colours()` follow.
  */
 export async function draw(element, traces, layout = {}, config = {}) {
+  forgetGone();
   drawn.set(element, { traces, layout, config });
   const library = await load();
+  forgetGone(); // this one too, perhaps
   const wanted = drawn.get(element);
-  if (!wanted || !element.isConnected) {
-    drawn.delete(element);
-    return;
-  }
+  if (!wanted) return;
   const value = (thing) => (typeof thing === "function" ? thing() : thing);
   element.classList.remove("skeleton", "skeleton-chart");
   await library.react(element, value(wanted.traces), themed(value(wanted.layout)), { ...CONFIG, ...wanted.config });

@@ -67,6 +67,16 @@ document.addEventListener("htmx:confirm", async (event) => {
   if (await agreed(element)) event.detail.issueRequest(true);
 });
 
+/** A click on the backdrop has the dialog itself as its target, as one in its padding has. */
+function isOnBackdrop({ target, clientX, clientY }) {
+  if (!target.matches?.("dialog.dialog:not(#confirm)")) return false;
+  const { left, right, top, bottom } = target.getBoundingClientRect();
+  return clientX < left || clientX > right || clientY < top || clientY > bottom;
+}
+
+let hasBegunOutside = false; // and not within, as a selection of text that ends outside
+document.addEventListener("pointerdown", (event) => { hasBegunOutside = isOnBackdrop(event); });
+
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-opens]");
   if (opener) {
@@ -75,6 +85,5 @@ document.addEventListener("click", (event) => {
   }
   const closer = event.target.closest("[data-closes]");
   if (closer) closer.closest("dialog").close();
-  // a click on the backdrop has the dialog itself as its target
-  if (event.target.matches?.("dialog.dialog:not(#confirm)")) event.target.close();
+  if (hasBegunOutside && isOnBackdrop(event)) event.target.close();
 });

@@ -1,6 +1,7 @@
 // An experiment's page: the curves of the chosen runs over each other, fetched anew when a run goes on.
 import "./chart-tools.js";
 import { colours, draw } from "./charts.js";
+import { drawSwatch, runMark } from "./run-marks.js";
 
 const card = document.querySelector("[data-curves]");
 const chart = document.getElementById("curves");
@@ -9,22 +10,17 @@ let figure = "accuracy";
 let curves = [];
 let asked = 0; // times
 
-/** Runs have no fixed colours; neighbours in the table get distant hues. */
-function colourOf(run) {
+/** Runs have no fixed colours: they get theirs, dash and symbol by their places in the table. */
+function markOf(run) {
   const place = [...document.querySelectorAll("tr[data-run]")].findIndex((row) => row.dataset.run === String(run));
-  const hues = [215, 35, 150, 300, 85, 255, 5, 180, 330, 115];
-  return hsl(hues[place % hues.length], 58, place >= hues.length ? 35 : 48);
-}
-
-function hsl(hue, saturation, lightness) {
-  return `hsl(${hue}, ${saturation}%, ${lightness}%)`;
+  return runMark(Math.max(0, place)); // one that is new is on its way into the table
 }
 
 /** A star where a run was at its best. */
 function star(one) {
   const at = one.x.indexOf(one.best);
   return { x: [one.best], y: [one.y[at]], type: "scatter", mode: "markers", hoverinfo: "skip", showlegend: false,
-    marker: { symbol: "star", size: 12, color: colourOf(one.run), line: { color: colours().surface, width: 1 } } };
+    marker: { symbol: "star", size: 12, color: markOf(one.run).colour, line: { color: colours().surface, width: 1 } } };
 }
 
 function traces() {
@@ -33,9 +29,10 @@ function traces() {
 }
 
 function line(one) {
+  const { colour, dash, symbol } = markOf(one.run);
   return {
     x: one.x, y: one.y, name: one.name, type: "scatter", mode: one.x.length > 30 ? "lines" : "lines+markers",
-    line: { color: colourOf(one.run), width: 2 }, marker: { size: 5 },
+    line: { color: colour, width: 2, dash }, marker: { color: colour, size: 6, symbol },
     hovertemplate: `%{y:${figure === "loss" ? ".4g" : ".1%"}}<extra>${escaped(one.name)}</extra>`,
   };
 }
@@ -72,7 +69,7 @@ function showTable() {
   for (const box of document.querySelectorAll("[data-curve]")) {
     const run = Number(box.dataset.curve);
     box.checked = !hidden.has(run);
-    box.parentElement.querySelector(".curve-swatch").style.background = colourOf(run);
+    drawSwatch(box.parentElement.querySelector(".curve-swatch"), markOf(run));
   }
 }
 
@@ -93,5 +90,10 @@ card.addEventListener("click", (event) => {
   refresh();
 });
 
-document.addEventListener("htmx:afterSwap", (event) => { if (event.target.id === "runs") refresh(); });
+document.addEventListener("theme-changed", showTable);
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (event.target.id !== "runs") return;
+  showTable(); // before it is seen
+  refresh();
+});
 refresh();

@@ -3,6 +3,8 @@ import "./toast.js";
 import "./dialogs.js";
 import "./menus.js";
 import "./relative-time.js";
+import "./clock-time.js";
+import "./scrolled.js";
 import "./copy.js";
 import "./job.js";
 import "./notify.js";

@@ -32,10 +32,20 @@ for (const kind of ["change", "focusout"]) {
     if (event.target === opened) opened = null;
   });
 }
-// Somebody may have begun while they were on their way. A filter's own answer comes from its form.
+
+/** Whether somebody has typed on since the form of the filters sent what is answered now. */
+function isOvertaken({ elt, formData }) {
+  const text = document.getElementById("face-text");
+  return Boolean(text) && elt === text.form && formData.get("text") !== text.value;
+}
+
+// Somebody may have begun while they were on their way. A filter's own answer comes from its form, which goes with
+// the faces: what was typed since is asked for by the form that is there, and by no other.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { target, requestConfig } = event.detail;
-  if (target.id !== "faces" || requestConfig.elt !== target || !isInUse()) return;
+  if (target.id !== "faces") return;
+  if (isOvertaken(requestConfig)) event.detail.shouldSwap = false;
+  if (requestConfig.elt !== target || !isInUse()) return;
   event.detail.shouldSwap = false;
   refreshFaces();
 });

@@ -7,6 +7,7 @@ import { toast } from "./toast.js";
 
 const AHEAD = 12; // faces that are fetched and decoded before they are needed
 const RENEW_MS = 30_000;
+const SEEK_MS = 3000; // between tries while there is no face to show
 const VERDICTS = { not_a_face: "not a face", unsure: "unsure", skipped: "skipped" };
 
 const root = document.querySelector("[data-review]");
@@ -24,6 +25,9 @@ let lentUntil = "";
 let undoable = []; // {face, key, before}, the latest last
 
 const present = () => shown[at];
+// What is shown while the next faces are on their way: the last one has its answer, and keys are for none.
+const NONE = { index: "", image: part("picture").firstElementChild, file: "Fetching faces…", probabilities: [], answers: [],
+  second: { says: "…", shares: [] } };
 const nameOf = (said) => (said.verdict === "label" ? settings.classes[said.label] : VERDICTS[said.verdict]);
 
 /** Fetch faces until enough wait behind the present one; renews the loan of those that do. */
@@ -43,6 +47,11 @@ async function fetchMore() {
   } finally {
     isFetching = false;
   }
+}
+
+/** Ask again where no face has come: a lost connection may be back. */
+function seek() {
+  if (!present() && !isOver) fetchMore();
 }
 
 function take(told, unsaid, asked) {
@@ -92,14 +101,10 @@ function openFrom(place) {
 function show() {
   // The end has come when none is left: faces that were passed over wait here for an answer, lent to nobody else.
   if (at === shown.length && isOver && openFrom(0) >= 0) at = openFrom(0);
-  const face = present();
-  part("end").hidden = Boolean(face) || !isOver;
-  part("body").hidden = !face && isOver;
+  part("end").hidden = Boolean(present()) || !isOver;
+  part("body").hidden = !present() && isOver;
   drawStrip(part("strip"), shown, at, { name: nameOf, go: (place) => go(place - at) });
-  if (!face) {
-    onScreen = null;
-    return;
-  }
+  const face = present() ?? NONE;
   picture(face);
   part("stage").dataset.index = face.index;
   part("file").textContent = face.file;
@@ -111,13 +116,13 @@ function show() {
     const label = Number(button.dataset.label);
     const share = face.probabilities[label] ?? 0;
     button.style.setProperty("--share", share.toFixed(4));
-    if (face.second) button.style.setProperty("--second", face.second.shares[label].toFixed(4));
-    button.querySelector("[data-share]").textContent = `${(100 * share).toFixed(1)} %`;
+    if (face.second) button.style.setProperty("--second", (face.second.shares[label] ?? 0).toFixed(4));
+    button.querySelector("[data-share]").textContent = face === NONE ? "" : `${(100 * share).toFixed(1)} %`;
     button.classList.toggle("is-models", label === face.label);
     button.setAttribute("aria-pressed", String(face.said?.verdict === "label" && face.said.label === label));
   }
-  if (face.answers) part("answers").replaceChildren(...face.answers.map(answer));
-  if (face.second) part("second").textContent = face.second.says;
+  if (face.answers) part("answers")?.replaceChildren(...face.answers.map(answer));
+  if (face.second && part("second")) part("second").textContent = face.second.says;
 }
 
 function answer({ by, said }) {
@@ -252,6 +257,7 @@ outbox.addEventListener("sent", (event) => {
   const fates = Object.values(event.detail.fates);
   if (fates.includes("overtaken")) toast("Somebody else has spoken of that face since; what they said holds.", "warning");
   if (fates.includes("gone")) toast("A face that you answered for is gone.", "warning");
+  seek();
 });
 // A picture that did not come while the connection was lost is asked for again.
 addEventListener("online", () => {
@@ -259,6 +265,7 @@ addEventListener("online", () => {
   fetchMore();
 });
 setInterval(() => document.hidden || fetchMore(), RENEW_MS);
+setInterval(() => document.hidden || seek(), SEEK_MS);
 document.addEventListener("visibilitychange", () => document.hidden || fetchMore());
 // Faces that wait here are for others, or for another tab, as soon as nobody looks at this one.
 addEventListener("pagehide", () => {

@@ -4,6 +4,7 @@ const going = new Map(); // selector of a part that is on its way -> whether it 
 
 /**
  * Replace the part by what the server has now; `address()` says where, `onShown` is called after each time.
+ * Where the server cannot be reached the part stays: toast.js tells of it, or the banner.
  *
  * One request at a time for a part; what changes meanwhile is fetched by the next, so the last state is always
  * shown. The part is named as its request's source, because htmx takes the body where none is named, and of
@@ -18,8 +19,8 @@ export async function fetchPart(selector, address, onShown) {
     do {
       going.set(selector, false);
       const part = document.querySelector(selector);
-      await window.htmx.ajax("GET", address(), { source: part, target: part, swap: "outerHTML" });
-      onShown?.();
+      const asked = window.htmx.ajax("GET", address(), { source: part, target: part, swap: "outerHTML" });
+      if (await asked.then(() => true, () => false)) onShown?.();
     } while (going.get(selector));
   } finally {
     going.delete(selector);

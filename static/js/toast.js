@@ -49,4 +49,7 @@ document.addEventListener("htmx:responseError", (event) => {
   const status = event.detail.xhr.status;
   toast(REASONS[status] ?? `The server answered with an error (${status}).`, "error");
 });
-document.addEventListener("htmx:sendError", () => toast("The server cannot be reached.", "error"));
+document.addEventListener("htmx:sendError", ({ detail }) => {
+  const isSaid = detail.requestConfig.verb === "get" && document.getElementById("offline")?.hidden === false;
+  if (!isSaid) toast("The server cannot be reached.", "error"); // else the page fetches by itself, and the banner tells
+});

@@ -20,7 +20,7 @@ SERIOUS = """rules => axe.run(
   .filter((one) => ["serious", "critical"].includes(one.impact))
   .map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 120)).join(" | ")}`))"""
 CHECKS = Path(__file__).with_name("page_checks.js").read_text()
-SIZES = ((1440, 900), (390, 844))
+SIZES = ((1440, 900), (390, 844), (844, 390))
 # Answers that are no pages: data, files, parts of pages, and redirects.
 NO_PAGES = {
     "activity", "health", "service_worker", "accounts:use_link", "accounts:welcome", "jobs:queue",

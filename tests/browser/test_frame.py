@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -112,6 +114,26 @@ def test_a_question_comes_before_what_cannot_be_undone(signed_in: Page, furnishe
     expect(close).to_be_visible()
 
 
+def test_a_dialog_closes_at_a_click_outside_and_at_none_that_began_or_ended_within(
+    signed_in: Page, furnished: Furnished
+) -> None:
+    signed_in.goto(f"{furnished.url}/styleguide")
+    dialog, mouse = signed_in.locator("#guide-dialog"), signed_in.mouse
+    signed_in.locator("[data-opens=guide-dialog]").click()
+    box, words = dialog.bounding_box(), dialog.locator("p").bounding_box()
+    assert box
+    assert words
+    mouse.click(box["x"] + 6, box["y"] + 6)  # its padding
+    expect(dialog).to_be_visible()
+    mouse.move(words["x"] + 5, words["y"] + 5)  # text is selected, to its end and further
+    mouse.down()
+    mouse.move(box["x"] + box["width"] + 40, words["y"] + 5, steps=4)
+    mouse.up()
+    expect(dialog).to_be_visible()
+    mouse.click(box["x"] - 40, box["y"] + 6)
+    expect(dialog).to_be_hidden()
+
+
 def test_an_invitation_is_made_and_its_link_shown_to_be_copied(signed_in: Page, furnished: Furnished) -> None:
     signed_in.goto(f"{furnished.url}/people/")
     signed_in.get_by_label("Role", exact=True).select_option("viewer")
@@ -215,6 +237,18 @@ def test_scripts_write_figures_as_templates_do(signed_in: Page, furnished: Furni
     for name, values in cases.items():
         written = getattr(house, "spoken_ago" if name == "ago" else name)
         assert said[name] == [written(value) for value in values], name
+
+
+def test_times_of_day_are_those_where_the_reader_is_and_name_their_zone(
+    signed_in: Page, furnished: Furnished
+) -> None:
+    zone = "Asia/Tokyo"
+    signed_in.context.new_cdp_session(signed_in).send("Emulation.setTimezoneOverride", {"timezoneId": zone})
+    signed_in.goto(f"{furnished.url}/jobs/{furnished.world.job}/log/")
+    time = signed_in.locator("time[data-clock]").first
+    at = datetime.fromisoformat(time.get_attribute("datetime") or "").astimezone(ZoneInfo(zone))
+    expect(time).to_have_text(re.compile(f"{at:%H:%M:%S}$"))
+    expect(time).to_have_attribute("title", re.compile(r"GMT\+9|JST"))
 
 
 def test_a_look_at_the_faces_shows_whole_rows_alone_on_a_phone(signed_in: Page, furnished: Furnished) -> None:

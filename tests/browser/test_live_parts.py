@@ -12,7 +12,7 @@ from itertools import count
 import pytest
 from playwright.sync_api import Error, Page, Request, expect
 
-from tests.browser.conftest import Furnished
+from tests.browser.conftest import Furnished, wait_listening
 from tests.feeder import Feeder
 
 pytestmark = pytest.mark.browser
@@ -58,6 +58,12 @@ COUNT_ANSWERS = """part => {
   document.body.addEventListener("htmx:afterRequest", ({ detail }) => {
     if (detail.requestConfig.elt.id === part) window.answers += 1;
   });
+}"""
+
+COUNT_TOASTS = """() => {
+  window.toasts = 0;
+  const count = (changes) => { for (const { addedNodes } of changes) window.toasts += addedNodes.length; };
+  new MutationObserver(count).observe(document.getElementById("toasts"), { childList: true });
 }"""
 
 
@@ -160,6 +166,35 @@ def test_the_keyboard_stays_where_it_is_in_the_queue_while_news_come(
     expect(take_out).to_have_count(0)
     [state] = furnished.product.rows("select state from jobs_job where id = ?", later)[0]
     assert state == "stopped"
+
+
+def test_a_table_that_is_scrolled_stays_so_while_news_come(
+    signed_in: Page, furnished: Furnished, feeder: Feeder
+) -> None:
+    page = signed_in
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{furnished.url}/searches/{furnished.world.search}/")
+    table = page.locator("#trials-table")
+    table.evaluate("element => { element.scrollLeft = 40; window.had = element; }")
+    expect(table).to_have_js_property("scrollLeft", 40)
+    news_until(page, feeder, "() => !window.had.isConnected")
+    expect(table).to_have_js_property("scrollLeft", 40)
+
+
+def test_a_lost_connection_is_told_once_and_not_again_by_every_part_that_cannot_come(
+    signed_in: Page, furnished: Furnished, waiting: list[list[int]], console_errors: list[str]
+) -> None:
+    page, (run, _), failed = signed_in, waiting[0], list[str]()
+    page.goto(f"{furnished.url}/experiments/runs/{run}/")
+    page.context.set_offline(True)
+    expect(page.locator("#offline")).to_be_visible()
+    page.evaluate(COUNT_TOASTS)
+    page.on("requestfailed", lambda request: failed.append(request.url) if "/head/" in request.url else None)
+    wait_listening(page, lambda: len(failed) > 2, "the head was asked for again and again")
+    assert page.evaluate("window.toasts") == 0
+    page.context.set_offline(False)
+    assert not [error for error in console_errors if error.startswith("exception")]
+    console_errors.clear()  # the lost connection, which is the point
 
 
 def test_a_run_says_why_it_waits_as_that_changes_and_what_befell_it(

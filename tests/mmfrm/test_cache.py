@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,11 @@ import pytest
 from PIL import Image
 
 from mmfrm.data.cache import open_cache
+from mmfrm.data.mapped import mapped_zeros
 from mmfrm.data.native import FacePack, FacePackError
+from mmfrm.failures import explain
 from mmfrm.images import face
+from mmfrm.landmark_faces import open_landmark_faces
 from tests.mmfrm.sources import encoded, imported, jpeg, picture, png, write_zip
 
 
@@ -112,3 +118,56 @@ def test_stretched_faces_are_antialiased(tmp_path: Path) -> None:
     inner = open_cache(pack, tmp_path / "cache")[0, 0, 5:-5, 5:-5]
     assert inner.min() > 110
     assert inner.max() < 145
+
+
+def decoded_faces(folder: Path) -> None:
+    open_cache(colour_pack(folder), folder / "cache")
+
+
+def decoded_landmark_faces(folder: Path) -> None:
+    source = write_zip(folder / "points.zip", {"a.png": png(1), "b.png": png(2)})
+    np.savez(folder / "points.npz", names=["a.png", "b.png"], points=np.full((2, 68, 2), 56, np.float32))
+    open_landmark_faces(str(source), str(folder / "points.npz"), folder / "cache")
+
+
+@pytest.mark.parametrize("build", [decoded_faces, decoded_landmark_faces])
+def test_a_disk_without_room_for_all_faces_is_said_before_the_first_and_nothing_is_left(
+    build: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written through memory onto a full disk would end the process with a signal instead."""
+    asked: list[int] = []
+
+    def refuse(descriptor: int, start: int, length: int) -> None:
+        asked.append(start + length)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "posix_fallocate", refuse, raising=False)
+        with pytest.raises(OSError, match="No space left") as problem:
+            build(tmp_path)
+    told = explain(problem.value)
+    assert "The disk is full" in told.message
+    assert told.resumable
+    assert asked[0] > 2 * 112 * 112
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.stat().st_size]
+    build(tmp_path)
+    assert list((tmp_path / "cache").glob("*.npy"))
+
+
+def test_the_room_of_a_mapped_file_is_taken_at_once(tmp_path: Path) -> None:
+    array = mapped_zeros(tmp_path / "a.npy", (300, 3, 112, 112))
+    state = (tmp_path / "a.npy").stat()
+    assert state.st_size > array.nbytes
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        assert state.st_blocks * 512 >= array.nbytes
+
+
+def test_a_file_system_that_cannot_take_room_ahead_is_written_to_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    mapped_zeros(tmp_path / "a.npy", (2, 3))[1] = 7
+    assert np.load(tmp_path / "a.npy").tolist() == [[0] * 3, [7] * 3]

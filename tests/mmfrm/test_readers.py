@@ -303,6 +303,19 @@ def test_a_csv_beside_its_images_is_a_source(tmp_path: Path) -> None:
     assert labels(imported(root / "mine.csv", tmp_path / "out")) == {"a.png": (None, "fear")}
 
 
+def test_an_exact_path_is_never_ambiguous_and_an_ending_of_two_images_always(tmp_path: Path) -> None:
+    table = b"path,label\nimages/1.png,fear\noriginals/images/1.png,joy\n2.png,anger\n3.png,joy\n"
+    names = ("images/1.png", "originals/images/1.png", "images/2.png", "originals/2.png", "images/3.png")
+    files = {name: png(i) for i, name in enumerate(names)} | {"labels.csv": table}
+    pack = imported(write_zip(tmp_path / "a.zip", files), tmp_path / "out")
+    assert labels(pack) == {
+        "images/1.png": (None, "fear"),
+        "originals/images/1.png": (None, "happiness"),
+        "images/3.png": (None, "happiness"),
+    }
+    assert pack.description.report["listed_but_missing"]["examples"] == ["2.png"]
+
+
 def test_photos_alone_have_no_labels(tmp_path: Path) -> None:
     files = {"2019/party/a.jpg": jpeg(1), "2020/b.jpg": jpeg(2)}
     pack = imported(write_zip(tmp_path / "a.zip", files), tmp_path / "out")

@@ -113,6 +113,19 @@ def test_the_same_command_again_only_writes_the_model(followed: Path, drawn_face
         follow(other, drawn_faces, followed, events="bar")
 
 
+def test_lines_that_kills_tore_do_not_keep_it_from_its_end(followed: Path, drawn_faces: Path) -> None:
+    paths = [followed / number / "events.jsonl" for number in "12"]
+    whole = [path.read_bytes() for path in paths]
+    try:
+        for path, content in zip(paths, whole, strict=True):
+            first, *rest = content.splitlines(keepends=True)
+            path.write_bytes(first + b'{"kind":"notice","te\n' + b"".join(rest))
+        assert follow(read_recipe_of(TEXT, followed.parent), drawn_faces, followed, events="bar") == FINISHED
+    finally:
+        for path, content in zip(paths, whole, strict=True):
+            path.write_bytes(content)
+
+
 def read_recipe_of(text: str, folder: Path) -> Recipe:
     """A recipe of this text."""
     (folder / "other.toml").write_text(text)

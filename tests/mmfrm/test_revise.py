@@ -13,7 +13,7 @@ from mmfrm.control import Control
 from mmfrm.data.faces import open_faces
 from mmfrm.data.native import FacePack
 from mmfrm.data.revise import revise
-from mmfrm.events import Finished
+from mmfrm.events import Event, Finished, Notice
 from mmfrm.failures import JobError
 from mmfrm.jobs import ReviseJob
 from tests.mmfrm.sources import imported, png, write_zip
@@ -30,12 +30,20 @@ def old(tmp_path: Path) -> FacePack:
     return imported(write_zip(tmp_path / "faces.zip", files), tmp_path / "set" / "v1")
 
 
-def revised(old: FacePack, **wish: Any) -> FacePack:
+def revision(old: FacePack, **wish: Any) -> tuple[FacePack, list[Event]]:
     out = old.folder.parent / "v2"
     job = ReviseJob(source=str(old.folder), out=str(out), **wish)
     events = list(revise(old.folder.parent / "job", job, Control()))
     assert isinstance(events[-1], Finished)
-    return FacePack(out)
+    return FacePack(out), events
+
+
+def revised(old: FacePack, **wish: Any) -> FacePack:
+    return revision(old, **wish)[0]
+
+
+def warnings(events: list[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Notice) and event.level == "warning"]
 
 
 def test_edits_change_what_they_name_and_no_pixel_is_copied(old: FacePack) -> None:
@@ -193,3 +201,55 @@ def test_a_correction_reaches_every_one_of_equal_faces(old: FacePack, tmp_path: 
     assert [new.description.classes[s.label or 0] for s in equal] == [other, other]
     assert {s.split for s in equal} == {"train", "test"}
     assert new.description.report["changed"] == {"added": 1, "corrected": 2}
+
+
+VOTES = "path,happiness,anger,unknown\n"
+
+
+def voted(folder: Path) -> FacePack:
+    files = {f"train/{i}.png": png(i) for i in range(4)}
+    rows = "".join(f"train/{i}.png,{9 - i},{i},0\n" for i in range(4))
+    source = write_zip(folder / "voted.zip", files | {"votes.csv": (VOTES + rows).encode()})
+    return imported(source, folder / "set" / "v1")
+
+
+def test_a_face_that_comes_without_a_label_leaves_the_one_that_is_there_as_it_is(tmp_path: Path) -> None:
+    old = voted(tmp_path)
+    files = {"holiday/a.png": png(0), "holiday/b.png": png(1), "holiday/new.png": png(9)}
+    new, events = revision(old, add=str(write_zip(tmp_path / "photos.zip", files)))
+    assert [(s.label, s.votes) for s in new.samples] == [
+        *((s.label, s.votes) for s in old.samples),
+        (None, None),
+    ]
+    assert new.description.report["changed"] == {"added": 1}
+    places = [json.loads(line) for line in (new.folder / "added.jsonl").read_text().splitlines()]
+    assert {p["name"]: p["sample"] for p in places}["holiday/a.png"] == "train/0.png"
+    assert not warnings(events)
+
+
+def test_votes_on_the_same_classes_come_with_their_faces_whatever_the_order_of_columns(
+    tmp_path: Path,
+) -> None:
+    old = voted(tmp_path)
+    rows = "path,anger,unknown,happiness\na.png,8,1,1\nb.png,7,0,3\n"
+    more = write_zip(tmp_path / "more.zip", {"a.png": png(0), "b.png": png(9), "v.csv": rows.encode()})
+    new, events = revision(old, add=str(more))
+    by_name = {s.name: s for s in new.samples}
+    assert by_name["train/0.png"].votes == [1, 8, 1]
+    assert by_name["b.png"].votes == [3, 7, 0]
+    assert [new.description.classes[by_name[n].label or 0] for n in ("train/0.png", "b.png")] == ["anger"] * 2
+    assert by_name["train/1.png"].votes == [8, 1, 0]
+    assert new.description.report["changed"] == {"added": 1, "corrected": 1}
+    assert not warnings(events)
+
+
+def test_votes_that_a_data_set_cannot_keep_are_said(tmp_path: Path, old: FacePack) -> None:
+    more = write_zip(
+        tmp_path / "more.zip", {"a.png": png(80), "v.csv": b"path,happiness,anger,unknown\na.png,8,1,1\n"}
+    )
+    new, events = revision(old, add=str(more))
+    added = new.samples[-1]
+    assert (new.description.classes[added.label or 0], added.votes) == ("happiness", None)
+    (told,) = warnings(events)
+    assert "1 faces with votes" in told
+    assert "has no votes" in told

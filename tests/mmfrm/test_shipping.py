@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,22 @@ def test_a_run_that_has_not_ended_does_not_ship(run: Path, tmp_path: Path) -> No
     (unfinished / "events.jsonl").write_text("\n".join(lines[:-1]) + "\n")
     with pytest.raises(JobError, match="has not ended"):
         shipping.ship(unfinished, tmp_path / "starter", data_name="Drawn", preset="quick-look")
+
+
+def test_what_kills_left_in_the_events_does_not_keep_a_run_from_shipping(run: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "run"
+    shutil.copytree(run, torn)
+    first, *rest = (run / "events.jsonl").read_bytes().splitlines(keepends=True)
+    spoilt = [b'{"kind":"step","lo\n', b"\0\0\xff\n", b"5\n", b"[]\n", b'{"epoch": 1}\n', b"\n"]
+    (torn / "events.jsonl").write_bytes(b"".join([first, *spoilt, *rest, b'{"kind":"st']))
+    cards = [
+        shipping.ship(folder, tmp_path / f"model-{k}", data_name="Drawn", preset="quick-look")
+        for k, folder in enumerate((run, torn))
+    ]
+    assert cards[0] == cards[1]
+
+
+def test_a_run_that_has_not_begun_does_not_ship(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_bytes((run / "job.json").read_bytes())
+    with pytest.raises(JobError, match="has not ended"):
+        shipping.ship(tmp_path, tmp_path / "starter", data_name="Drawn", preset="quick-look")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
-from tests.webapp.reviewing import ask, indexes, make_batch, row, say
+from tests.webapp.reviewing import CLASSES, ask, indexes, make_batch, row, say
 from webapp.accounts.models import User
-from webapp.labeling import review, standing
+from webapp.labeling import keeping, review, standing
 from webapp.labeling.agreement import agreement
 from webapp.labeling.models import Answer, Correction, LabelBatch
 
@@ -129,6 +131,27 @@ def test_of_three_answers_two_decide(
         say(client_of(client), batch, row(6, labels[0]), row(7, labels[1]))
     assert held(batch, 6) == ("label", 1, str(administrator))
     assert held(batch, 7)[0] == "conflict"
+
+
+def test_an_answer_is_weighed_by_how_many_are_asked_when_it_is_kept_not_when_its_request_began(
+    editor: User, administrator: User, client_of: Any, batch: LabelBatch
+) -> None:
+    ada, ben = client_of(editor), client_of(administrator)
+    of_two = LabelBatch.objects.get(pk=batch.pk)
+    standing.want_labels(batch, 1)
+    of_one = LabelBatch.objects.get(pk=batch.pk)
+    keeping.keep(of_two, editor, [keeping.parse(row(3, 1), len(CLASSES))])
+    assert held(batch, 3) == ("label", 1, str(editor)), "one is asked now, and has answered"
+
+    standing.want_labels(batch, 2)
+    keeping.keep(of_one, editor, [keeping.parse(row(4, 1), len(CLASSES))])
+    assert held(batch, 4) == ("", None, None), "a second person is still to answer"
+    say(ben, batch, row(4, 2))
+    assert held(batch, 4)[0] == "conflict"
+    say(ada, batch, row(5, 0))
+    early = row(5, 2) | {"said_at": (timezone.now() - timedelta(hours=1)).isoformat()}
+    fates = keeping.keep(of_one, administrator, [keeping.parse(early, len(CLASSES))])
+    assert list(fates.values()) == ["kept"], "where two are asked, the first to answer overtakes nobody"
 
 
 def test_the_page_tells_who_differs_from_whom_and_only_the_owner_says_how_many_are_asked(

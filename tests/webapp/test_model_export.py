@@ -127,11 +127,11 @@ def test_a_model_goes_with_its_exports_but_not_under_one(
     job = jobs.claim("cpu", "a worker")
     assert job is not None
     with pytest.raises(RefusedError, match="being exported"):
-        services.delete(model)
+        services.delete(model, editor)
     folder = jobs.prepare(job)
     (folder / "report.json").write_text("{}")
     _finished(job)
     with django_capture_on_commit_callbacks(execute=True):
-        services.delete(model)
+        services.delete(model, editor)
     assert not folder.exists()
     assert not Job.objects.filter(pk=export.job_id).exists()

@@ -166,7 +166,7 @@ def test_deleting_a_model_deletes_its_weights(
     model = services.promote(editor, run)
     folder = model.folder
     with django_capture_on_commit_callbacks(execute=True):
-        services.delete(model)
+        services.delete(model, editor)
     assert not folder.exists()
     assert Run.objects.filter(pk=run.pk).exists()
 
@@ -188,10 +188,40 @@ def test_a_model_with_which_a_waiting_run_begins_is_not_deleted(editor: User, ru
         editor, version=run.version, preset="small", config=config, name="later", start_from=start
     )
     with pytest.raises(RefusedError, match="“later” begins with good run"):
-        services.delete(model)
+        services.delete(model, editor)
     jobs.stop(later.job, editor)
-    services.delete(model)
+    services.delete(model, editor)
     assert not Model.objects.exists()
+
+
+def test_what_needs_a_model_is_named_only_to_those_who_may_see_it(
+    editor: User, administrator: User, run: Run, client_of: ClientOf
+) -> None:
+    model = services.promote(editor, run)
+    start: dict[str, Any] = {"kind": "model", "id": model.pk, "name": model.name}
+    for number in range(2):
+        later = experiments.start_run(
+            administrator, version=run.version, preset="small", config=presets()["small"],
+            name=f"secret run {number}", start_from=start, private=True,
+        )  # fmt: skip
+    with pytest.raises(RefusedError, match=r"^2 runs that are private to others begin with good run"):
+        services.delete(model, editor)
+    with pytest.raises(RefusedError, match="“secret run 1” and “secret run 0” begin with good run"):
+        services.delete(model, administrator)
+    Run.objects.filter(pk=later.pk).update(private=False)
+    with pytest.raises(RefusedError, match=r"^“secret run 1” and 1 that is private to others begin with"):
+        services.delete(model, editor)
+
+    for name, private in (("secret faces", True), ("a", False), ("b", False), ("c", False), ("d", False)):
+        job = jobs.create(kind="predict", queue=Job.Queue.CPU, owner=administrator, title="Label")
+        LabelBatch.objects.create(owner=administrator, name=name, model=model, job=job, private=private)
+    answer = client_of(editor).post(f"/models/{model.pk}/delete/", follow=True)
+    text = "labelled “d”, “c”, “b”, 1 more and 1 that is private to others. Delete those batches first."
+    assert text in answer.content.decode()
+    assert "secret faces" not in answer.content.decode()
+    LabelBatch.objects.filter(private=False).delete()
+    with pytest.raises(RefusedError, match="good run labelled “secret faces”"):
+        services.delete(model, administrator)
 
 
 def test_a_model_without_contempt_is_a_model_of_its_own(

@@ -124,6 +124,23 @@ def test_a_checkpoint_of_a_run_can_be_asked_and_one_that_failed_says_why_and_can
     assert reverse("jobs:resume", args=[job.pk]) in page
 
 
+def test_a_private_second_model_orders_faces_for_all_and_is_not_named(
+    editor: User, administrator: User, client_of: Any, batch: LabelBatch
+) -> None:
+    model = Model.objects.create(owner=administrator, name="Not told yet", classes=CLASSES, private=True)
+    second = second_opinion.ask(administrator, batch, model)
+    told = {"file": "000000004.png", "probabilities": [0.0, 0.0, 1.0]}
+    second_opinion.on_event(second.job, Predicted(rows=[told]))
+    name, client, order = f"private model {model.pk}", client_of(editor), {"order": f"models:{second.pk}"}
+    for address in ("second", "review", "batch"):
+        page = client.get(reverse(f"labeling:{address}", args=[batch.pk]), order).content.decode()
+        assert name in page
+        assert "Not told yet" not in page
+    queue = client.get(reverse("jobs:index")).content.decode()
+    assert f"Label Holiday by {name}" in queue
+    assert "Not told yet" not in queue
+
+
 def test_no_second_model_is_offered_before_the_faces_are_there(
     editor: User, client_of: Any, batch: LabelBatch
 ) -> None:

@@ -28,6 +28,7 @@ from webapp.accounts.models import User
 from webapp.datasets import deleting, ordering, revising
 from webapp.datasets import services as datasets
 from webapp.datasets.models import DatasetVersion
+from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.registry import scoring, services
@@ -107,9 +108,27 @@ def test_a_real_model_is_asked_about_every_face_and_each_face_tells_it(
     assert "Kept" in page
     assert "by disagreement" in client.get(part).content.decode()
     assert f"model:{model.pk}" not in client.get(part).content.decode(), "it was asked"
-    services.delete(model)
+    services.delete(model, editor)
     assert not Score.objects.exists()
     assert not Job.objects.filter(kind="score").exists()
+
+
+def test_a_private_model_is_not_named_where_all_see_that_a_data_set_is_scored(
+    editor: User, viewer: User, client_of: Clients, version: DatasetVersion
+) -> None:
+    model = model_of(editor, "Not told yet")
+    services.edit(model, name=model.name, private=True)
+    made = scoring.start(editor, version, f"model:{model.pk}")
+    assert made.job.title == f"Score {version} with private model {model.pk}"
+    Job.objects.filter(pk=made.job_id).update(state=Job.State.RUNNING)
+    for address_seen in (reverse("jobs:index"), reverse("jobs:log", args=[made.job_id])):
+        page = client_of(viewer).get(address_seen).content.decode()
+        assert made.job.title in page
+        assert "Not told yet" not in page
+    with pytest.raises(RefusedError, match=f"with private model {model.pk}” is reading it now"):
+        datasets.delete(version.dataset)
+    shown = scoring.start(editor, version, f"model:{model_of(editor).pk}")
+    assert shown.job.title == f"Score {version} with Kept"
 
 
 def test_faces_are_sorted_filtered_and_stepped_through_in_that_order(

@@ -85,7 +85,7 @@ def test_asked_twice_it_is_there_once_and_after_a_deletion_it_is_offered_again(e
     model = starter.adopt(editor)
     assert starter.adopt(editor) == model
     assert starter.offered() == []
-    services.delete(model)
+    services.delete(model, editor)
     assert [offer.kind.key for offer in starter.offered()] == ["starter"]
     assert starter.adopt(editor).pk != model.pk
 

@@ -277,6 +277,22 @@ def test_abandoned_parts_are_swept_and_others_stay(
     assert not (tmp_path / "uploads" / "orphan").exists()
 
 
+def test_an_upload_whose_bytes_are_gone_is_discarded_by_its_owner_or_swept_and_gives_its_room_back(
+    client: Client, editor: User, settings: Any
+) -> None:
+    settings.UPLOAD_QUOTA_BYTES = 10
+    url, old = made(client, 5), made(client, 5)
+    for lost in (url, old):
+        row(lost).path.unlink()
+    assert announce(client, 5).status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    assert client.delete(url, headers=TUS).status_code == HTTPStatus.NO_CONTENT
+    assert client.head(url, headers=TUS).status_code == HTTPStatus.NOT_FOUND
+    assert client.head(old, headers=TUS).status_code == HTTPStatus.GONE
+    assert services.sweep(timezone.now() + timedelta(days=30)) == 1
+    assert not Upload.objects.exists()
+    assert announce(client, 10).status_code == HTTPStatus.CREATED
+
+
 # --- over ASGI, as browsers reach it -----------------------------------------------------------------
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -14,6 +18,14 @@ from webapp.jobs.models import Job, Worker
 from workers.reaper import Reaper
 
 Claimed = Callable[[], Job]
+
+
+PATIENT = 30.0  # seconds; a loaded machine is slow, and not a reason to look again
+
+
+@pytest.fixture(autouse=True)
+def patient(settings: Settings) -> None:
+    settings.JOB_HEARTBEAT_SECONDS = PATIENT
 
 
 @pytest.fixture
@@ -48,6 +60,64 @@ def test_a_job_with_a_fresh_heartbeat_is_left_alone(claimed: Claimed, reaper: Re
     age(job, 5)
     reaper.look(1000.0)
     assert Job.objects.get(pk=job.pk).state == "starting"
+
+
+def test_a_heartbeat_between_the_look_and_the_act_keeps_the_job_with_its_worker(claimed: Claimed) -> None:
+    """The reaper has read an old heartbeat; while it waits for the row, the worker's new one gets through."""
+    job = claimed()
+    age(job, 60)
+    with after_the_look(lambda: services.heartbeat(job)):
+        assert services.reap() == 0
+    assert Job.objects.get(pk=job.pk).state == "starting"
+
+
+def test_what_held_up_the_reaper_held_up_heartbeats_too_and_it_looks_again(
+    claimed: Claimed, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another connection holds the job's row, and with it SQLite's lock, for longer than a heartbeat."""
+    settings.JOB_HEARTBEAT_SECONDS = 0.5
+    job = claimed()
+    age(job, 60)
+    held, is_held, may_let_go = services.held, threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with held(job):
+                is_held.set()
+                may_let_go.wait(60)
+        finally:
+            connection.close()
+
+    def held_while_another_lets_go(job: Job) -> Any:
+        threading.Timer(1.0, may_let_go.set).start()
+        return held(job)
+
+    monkeypatch.setattr(services, "held", held_while_another_lets_go)
+    writer = threading.Thread(target=hold)
+    writer.start()
+    assert is_held.wait(60)
+    assert services.reap() == 0
+    writer.join(60)
+    assert Job.objects.get(pk=job.pk).state == "starting"
+    settings.JOB_HEARTBEAT_SECONDS = PATIENT
+    assert services.reap() == 1
+    assert Job.objects.get(pk=job.pk).state == "queued"
+
+
+@contextmanager
+def after_the_look(act: Callable[[], object]) -> Iterator[None]:
+    """Do something once, when the reaper has read which jobs are silent and before it asks for anything."""
+    todo = [act]
+
+    def watch(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        found = execute(sql, params, many, context)
+        if todo and '"heartbeat_at" < ' in sql:
+            todo.pop()()
+        return found
+
+    with connection.execute_wrapper(watch):
+        yield
+    assert not todo, "it looked"
 
 
 def test_a_stopping_job_whose_worker_died_is_stopped(claimed: Claimed, reaper: Reaper) -> None:

@@ -84,6 +84,7 @@ def delete(version: DatasetVersion, user: User, *, with_runs: bool) -> None:
     folders = [jobs.folder_of(row.job) for row in rows]
     Dataset.objects.filter(pk=version.dataset_id).update(erase_wanted_at=timezone.now())
     Job.objects.filter(pk__in=[row.job_id for row in rows]).delete()
+    services.delete_faces(version)
     version.delete()
     transaction.on_commit(partial(services.remove_folders, folders))
     transaction.on_commit(partial(erasing.erase, version.dataset_id))

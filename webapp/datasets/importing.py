@@ -33,7 +33,7 @@ def subject(job: Job) -> Dataset:
 def url(job: Job) -> str:
     """The page that shows it."""
     version = job.dataset_import.version
-    if version.parent_id is not None:
+    if version.number > 1:
         return reverse("datasets:version", args=[version.dataset_id, version.number])
     return reverse("datasets:dataset", args=[version.dataset_id])
 

@@ -156,15 +156,25 @@ def remedies(version: DatasetVersion) -> list[Remedy]:
     return found
 
 
+def has_others(version: DatasetVersion) -> bool:
+    """Whether a version can go without its data set: one made of labelled faces has no parent, but others."""
+    return version.dataset.versions.exclude(pk=version.pk).exists()
+
+
 @transaction.atomic
 def discard(version: DatasetVersion) -> int:
     """Take away a version that never got ready; answers how many changes wait again for who made it.
 
-    Raises RefusedError where it got ready, or is being made now.
+    Raises RefusedError where it got ready, is being made now, or is all that its data set has.
     """
-    row = DatasetImport.objects.select_related("job").get(version=version)
-    if version.ready_at is not None or version.parent_id is None:
+    Dataset.objects.select_for_update().get(pk=version.dataset_id)  # no two can leave a data set empty
+    row = DatasetImport.objects.select_related("job").filter(version=version).first()
+    if row is None:  # a second click waited for the first
+        return 0
+    if version.ready_at is not None:
         raise RefusedError("Only a version that was not finished can be discarded.")
+    if not has_others(version):
+        raise RefusedError("It is the only version. Delete the data set instead.")
     if Job.objects.filter(pk=row.job_id, state__in=Job.ACTIVE).exists():
         raise RefusedError("It is being made now. Stop it first.")
     again = _wait_again(version, row.options)

@@ -133,6 +133,8 @@ def _importing(version: DatasetVersion, form: ReadingForm) -> dict[str, Any]:
     looked = row.job.kind == "preview" and row.job.state == Job.State.FINISHED
     return {
         "queue_reason": why_waiting(row.job),
+        "is_read": row.job.kind in services.READS,
+        "may_discard": revising.has_others(version),
         "placeholders": range(24),
         "reading_form": form,
         "chosen": report.chosen_words(row.options | {"classes": row.options.get("mapping", {})}),

@@ -71,11 +71,11 @@ def ready_versions(user: User) -> QuerySet[DatasetVersion]:
 
 def start_choices(user: User) -> Choices:
     """What a run may begin with: nothing, a model, or an earlier run's best weights."""
-    models = [(f"model:{m.pk}", m.name) for m in visible(Model.objects.order_by("-created_at"), user)]
-    trained = runs(user).exclude(best={})
+    models = visible(Model.objects.order_by("-created_at"), user).values_list("pk", "name")
+    trained = visible(Run.objects.exclude(best={}), user).values_list("pk", "name")
     groups: Choices = [
-        ("Models", models),
-        ("Best weights of runs", [(f"run:{r.pk}", r.name) for r in trained]),
+        ("Models", [(f"model:{pk}", name) for pk, name in models]),
+        ("Best weights of runs", [(f"run:{pk}", name) for pk, name in trained]),
     ]
     return [("", "Scratch"), *[(title, rows) for title, rows in groups if rows]]
 

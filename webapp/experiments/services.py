@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.utils.text import get_text_list
 
 from mmfrm.config import TrainConfig
 from webapp.accounts.models import User
+from webapp.accounts.permissions import may_edit
 from webapp.datasets.models import DatasetVersion
 from webapp.errors import RefusedError
 from webapp.experiments.models import Experiment, Run
@@ -144,10 +146,14 @@ def edit_run(run: Run, *, name: str, private: bool) -> None:
 
 @transaction.atomic
 def edit_experiment(experiment: Experiment, *, name: str, question: str, private: bool) -> None:
-    """Rename an experiment, say what it asks, or hide it: then its runs are hidden too."""
+    """Rename an experiment, say what it asks, or hide it: then its runs are hidden too.
+
+    Shown again, it shows the runs of its owner; whether others show theirs is for them to say.
+    """
     Experiment.objects.filter(pk=experiment.pk).update(name=name, question=question, private=private)
     if private != experiment.private:
-        experiment.runs.update(private=private)
+        runs = experiment.runs.all() if private else experiment.runs.filter(owner=experiment.owner_id)
+        runs.update(private=private)
 
 
 @transaction.atomic
@@ -157,10 +163,26 @@ def delete_run(run: Run) -> None:
 
 
 @transaction.atomic
-def delete_experiment(experiment: Experiment) -> None:
-    """Delete an experiment with all its runs. Raises RefusedError while a worker has one of them."""
-    _delete_jobs(list(experiment.runs.all()))
+def delete_experiment(experiment: Experiment, user: User) -> None:
+    """Delete an experiment with all its runs.
+
+    Raises RefusedError while a worker has one of them, and where one is not the user's to delete.
+    """
+    Experiment.objects.select_for_update().filter(pk=experiment.pk).first()  # no run is added meanwhile
+    runs = list(experiment.runs.select_related("owner"))
+    _refuse_foreign([run for run in runs if not may_edit(user, run)])
+    _delete_jobs(runs)
     experiment.delete()
+
+
+def _refuse_foreign(runs: list[Run]) -> None:
+    """Counted and not named: some may be private."""
+    if runs:
+        belong, them = ("belongs", "it") if len(runs) == 1 else ("belong", "them")
+        owners = get_text_list(sorted({str(run.owner) for run in runs}), "and")
+        many = f"{len(runs)} run{'s' * (len(runs) != 1)}"
+        remedy = f"They or an administrator must delete {them} first."
+        raise RefusedError(f"{many} in it {belong} to {owners}. {remedy}")
 
 
 def _delete_jobs(runs: list[Run]) -> None:

@@ -91,7 +91,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete an experiment with its runs and their checkpoints."""
     row = get_editable(Experiment.objects.all(), request.user, pk=pk)
     try:
-        services.delete_experiment(row)
+        services.delete_experiment(row, user_of(request))
     except RefusedError as error:
         messages.error(request, str(error))
         return redirect("experiments:experiment", pk)

@@ -40,10 +40,12 @@ class Job(models.Model):
         GPU = "gpu", "Training"
         CPU = "cpu", "Everything else"
 
+    LONGEST_TITLE: ClassVar[int] = 200  # letters
+
     kind = models.CharField(max_length=16)  # a name in webapp.jobs.kinds
     queue = models.CharField(max_length=8, choices=Queue.choices)
     state = models.CharField(max_length=16, choices=State.choices, default=State.QUEUED)
-    title = models.CharField(max_length=200)
+    title = models.CharField(max_length=LONGEST_TITLE)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
 
     created_at = models.DateTimeField(auto_now_add=True)

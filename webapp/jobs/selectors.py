@@ -17,6 +17,24 @@ from webapp.jobs.models import Job, JobEvent, Worker
 
 ENDS_OVERLAP = timedelta(seconds=15)
 MOST_ENDS = 20  # told at once
+# From a job to what it works for, whatever its kind: see `listed`.
+SUBJECTS = (
+    "run__trial",
+    "estimate",
+    "dataset_import__version__dataset",
+    "scoring__version__dataset",
+    "export__model",
+    "label_batch",
+    "second_opinion__batch",
+    "before_after__run",
+)
+# The longest of their columns, which no list shows.
+LONG = (
+    *[f"{run}__{c}" for run in ("run", "before_after__run") for c in ("config", "facts", "best", "test")],
+    "estimate__config",
+    "dataset_import__version__report",
+    "scoring__version__report",
+)
 EndOfJob = tuple[datetime, int]  # when it ended, and its number: an order without equals
 
 
@@ -108,11 +126,14 @@ def why_waiting(job: Job) -> str:
     """In words, why a queued job does not run yet."""
     if job.state != Job.State.QUEUED:
         return ""
-    workers = live_workers().filter(queue=job.queue).count()
-    if not workers:
-        return f"No worker of the {job.get_queue_display().lower()} queue is running."
     waiting = Job.objects.filter(queue=job.queue, state=Job.State.QUEUED)
     ahead = waiting.filter(Q(position__lt=job.position) | Q(position=job.position, pk__lt=job.pk)).count()
+    return _why_waiting(job, ahead=ahead, workers=live_workers().filter(queue=job.queue).count())
+
+
+def _why_waiting(job: Job, *, ahead: int, workers: int) -> str:
+    if not workers:
+        return f"No worker of the {job.get_queue_display().lower()} queue is running."
     if ahead:
         return f"{ahead} ahead of it in the queue."
     return "Next, as soon as a worker is free."
@@ -158,29 +179,40 @@ class QueueState:
     waiting: list[Entry]
 
 
-def queues(user: User) -> list[QueueState]:
-    """Every queue as somebody may see it. Private work of others is counted, not named."""
+def listed(jobs: QuerySet[Job]) -> QuerySet[Job]:
+    """Jobs with what they work for, so that a list asks the database once and not for each of its rows."""
+    return jobs.select_related("owner", *SUBJECTS).defer(*LONG)
+
+
+def queues(user: User, most_waiting: int | None = None) -> list[QueueState]:
+    """Every queue as somebody may see it. Private work of others is counted, not named.
+
+    most_waiting: of each queue's waiting jobs only the first so many.
+    """
     found = []
     for name, label in Job.Queue.choices:
-        jobs = Job.objects.filter(queue=name).select_related("owner")
+        jobs = listed(Job.objects.filter(queue=name))
         active = [_entry(job, user) for job in jobs.filter(state__in=Job.ACTIVE).order_by("started_at", "id")]
         alive = list(live_workers().filter(queue=name))
         by_worker = {entry.job.worker: entry for entry in active}
         names = {worker.name for worker in alive}
-        waiting = jobs.filter(state=Job.State.QUEUED).order_by("position", "id")
+        waiting = jobs.filter(state=Job.State.QUEUED).order_by("position", "id")[:most_waiting]
         found.append(
             QueueState(
                 name=name,
                 label=str(label),
                 workers=[(worker, by_worker.get(worker.name)) for worker in alive],
                 homeless=[entry for entry in active if entry.job.worker not in names],
-                waiting=[_entry(job, user) for job in waiting],
+                waiting=[
+                    _entry(job, user, _why_waiting(job, ahead=ahead, workers=len(alive)))
+                    for ahead, job in enumerate(waiting)
+                ],
             )
         )
     return found
 
 
-def _entry(job: Job, user: User) -> Entry:
+def _entry(job: Job, user: User, why: str = "") -> Entry:
     kind = kinds.of(job)
     subject = kind.subject(job)
     is_seen = may_view(user, subject)
@@ -190,5 +222,5 @@ def _entry(job: Job, user: User) -> Entry:
         url=kind.url(job) if is_seen else "",
         may_steer=may_edit(user, subject),
         is_seen=is_seen,
-        why=why_waiting(job),
+        why=why,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -46,7 +47,11 @@ def folder_of(job: Job) -> Path:
 
 
 def create(*, kind: str, queue: str, owner: User, title: str) -> Job:
-    """A queued job. Call it inside the transaction that makes the row it works for."""
+    """A queued job. Call it inside the transaction that makes the row it works for.
+
+    A title that is too long is cut: many are made of names, which may be as long themselves.
+    """
+    title = title[: Job.LONGEST_TITLE]
     job = Job.objects.create(kind=kind, queue=queue, owner=owner, title=title)
     Job.objects.filter(pk=job.pk).update(position=job.pk)
     job.position = job.pk
@@ -193,18 +198,31 @@ def end(job: Job, *, last: Event | None, exit_status: str) -> None:
 def reap(now: datetime | None = None) -> int:
     """Put back what lost its heartbeat and ring for what waits. Answers how many jobs were lost."""
     now = now or timezone.now()
-    lost = Job.objects.filter(
-        state__in=Job.ACTIVE, heartbeat_at__lt=now - timedelta(seconds=settings.JOB_LOST_SECONDS)
-    )
-    count = 0
-    for job in lost:
-        log.warning("job %s lost its worker %s", job.pk, job.worker)
-        _give_back(job, lost=True, why=f"The worker {job.worker} is gone.")
-        count += 1
+    since = now - timedelta(seconds=settings.JOB_LOST_SECONDS)
+    silent = Job.objects.filter(state__in=Job.ACTIVE, heartbeat_at__lt=since)
+    count = sum(_take_away(job, since) for job in list(silent))
     Worker.objects.filter(seen_at__lt=now - timedelta(days=1)).delete()
     for queue in Job.objects.filter(state=State.QUEUED).values_list("queue", flat=True).distinct():
         ring(queue)
     return count
+
+
+def _take_away(job: Job, since: datetime) -> bool:
+    """Put a job back that was silent, unless its worker has spoken since, or could not. True if it was.
+
+    Who held the row, or SQLite's one lock, until this got it, held up heartbeats too: they come first now,
+    and the next round looks again.
+    """
+    asked_at = time.monotonic()
+    with held(job) as row:
+        waited = time.monotonic() - asked_at
+        if waited > settings.JOB_HEARTBEAT_SECONDS or row is None or row.attempt != job.attempt:
+            return False
+        if row.heartbeat_at is None or row.heartbeat_at >= since:
+            return False
+        log.warning("job %s lost its worker %s", row.pk, row.worker)
+        _give_back(row, lost=True, why=f"The worker {row.worker} is gone.")
+    return True
 
 
 # --- the one transition ---------------------------------------------------------------------------

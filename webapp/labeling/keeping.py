@@ -89,7 +89,15 @@ def keep(batch: LabelBatch, user: User, rows: Iterable[Said]) -> dict[UUID, str]
 
 
 def _keep(batch: LabelBatch, user: User, said: Said) -> str:
-    # The lock puts what is said of one face at the same time in an order; SQLite has one writer anyway.
+    # How many people are asked may have changed since the request began, and must not change before this row
+    # is there to be weighed anew. The lock also puts what is said at the same time in an order. It leaves the
+    # batch's key alone, so that no labelling that adds faces waits; SQLite has one writer anyway.
+    held = LabelBatch.objects.select_for_update(no_key=True).filter(pk=batch.pk).first()
+    return "gone" if held is None else _keep_in(held, user, said)
+
+
+def _keep_in(batch: LabelBatch, user: User, said: Said) -> str:
+    # Nobody is lent the face meanwhile: whether it is lent is saved with what holds of it.
     face = batch.predictions.select_for_update().filter(index=said.index, label__isnull=False).first()
     if face is None:
         return "gone"

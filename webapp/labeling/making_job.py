@@ -124,7 +124,6 @@ def on_event(job: Job, event: Event) -> None:
     importing.on_event(job, event)
     if (folder / "provenance.jsonl").exists():
         _write_provenance(version, folder / "provenance.jsonl")
-    (folder / "faces.zip").unlink(missing_ok=True)
     version.refresh_from_db()
     batch = made.batch
     version.report["made_of"] = {
@@ -138,6 +137,7 @@ def on_event(job: Job, event: Event) -> None:
         "provenance": "provenance.jsonl",
     }
     version.save(update_fields=["report"])
+    (folder / "faces.zip").unlink(missing_ok=True)  # last: where anything fails, another try needs it
 
 
 def _write_provenance(version: DatasetVersion, told: Path) -> None:

@@ -20,6 +20,7 @@ from webapp.labeling import selectors
 from webapp.labeling.disagreement import by_meaning, divergence
 from webapp.labeling.models import LabelBatch, Opinion, Prediction, SecondOpinion
 from webapp.registry.models import Model
+from webapp.registry.services import name_for_all
 from webapp.zips import written_whole
 
 KIND = "second_opinion"
@@ -37,9 +38,10 @@ def ask(user: User, batch: LabelBatch, model: Model) -> SecondOpinion:
     why = obstacle(batch)
     if why:
         raise RefusedError(why)
-    job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=f"Label {batch} by {model}"[:200])
+    name = name_for_all(model)  # whoever sees the batch reads it
+    job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=f"Label {batch} by {name}"[:200])
     return SecondOpinion.objects.create(
-        batch=batch, model=model, job=job, model_name=model.name, classes=model.classes
+        batch=batch, model=model, job=job, model_name=name, classes=model.classes
     )
 
 

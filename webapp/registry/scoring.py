@@ -21,6 +21,7 @@ from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.registry import doubt, weights
 from webapp.registry.models import AS_FILTERED, Score, Scoring
+from webapp.registry.services import name_for_all
 
 KIND = "score"
 LEAST = 1e-6  # probabilities are told with six digits: a loss is never more than that allows
@@ -50,7 +51,7 @@ def start(user: User, version: DatasetVersion, choice: str) -> Scoring:
         if earlier is not None:
             jobs.resume(earlier.job, user)
             return earlier
-        title = f"Score {version} with {model.name}"[:200]
+        title = f"Score {version} with {name_for_all(model)}"[:200]
         job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=title)
         return Scoring.objects.create(version=version, model=model, job=job)
 

@@ -6,17 +6,23 @@ import shutil
 import uuid
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.text import get_text_list
 
 from webapp.accounts.models import User
+from webapp.accounts.permissions import visible
 from webapp.errors import RefusedError
 from webapp.experiments.models import Run
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.registry.cards import card_of
 from webapp.registry.models import Model
+
+MOST_NAMED = 3  # things that need a model, where it cannot be deleted
 
 
 def promote(user: User, run: Run, *, name: str = "") -> Model:
@@ -45,16 +51,9 @@ def edit(model: Model, *, name: str, private: bool) -> None:
 
 
 @transaction.atomic
-def delete(model: Model) -> None:
+def delete(model: Model, user: User) -> None:
     """Delete a model with its weights. Raises RefusedError while something needs it."""
-    batches = list(model.batches.values_list("name", flat=True)[:3])
-    if batches:
-        raise RefusedError(f"{model.name} labelled {_named(batches)}. Delete those batches first.")
-    waiting = Run.objects.filter(
-        start_from__kind="model", start_from__id=model.pk, job__state__in=[Job.State.QUEUED, *Job.ACTIVE]
-    ).values_list("name", flat=True)[:3]
-    if waiting:
-        raise RefusedError(f"{_named(list(waiting))} begins with {model.name} and has not ended yet.")
+    _refuse_where_used(model, user)
     exports = Job.objects.select_for_update().filter(export__model=model)
     if any(job.is_active for job in exports):
         raise RefusedError(f"{model.name} is being exported. Stop that first.")
@@ -67,6 +66,11 @@ def delete(model: Model) -> None:
     model.delete()
     for folder in folders:
         transaction.on_commit(partial(shutil.rmtree, folder, ignore_errors=True))
+
+
+def name_for_all(model: Model) -> str:
+    """What a model is called where people may read it who may not see it. The name stays when it is shown."""
+    return f"private model {model.pk}" if model.private else model.name
 
 
 def copied(source: Path) -> Path:
@@ -113,5 +117,29 @@ def _classes(run: Run) -> list[str]:
     return said or list(run.version.classes)
 
 
-def _named(names: list[str]) -> str:
-    return ", ".join(f"“{name}”" for name in names)
+def _refuse_where_used(model: Model, user: User) -> None:
+    batches = model.batches.all()
+    if batches.exists():
+        labelled = _named(batches, user, "batch", "batches")
+        raise RefusedError(f"{model.name} labelled {labelled}. Delete those batches first.")
+    waiting = Run.objects.filter(
+        start_from__kind="model", start_from__id=model.pk, job__state__in=[Job.State.QUEUED, *Job.ACTIVE]
+    )
+    if count := waiting.count():
+        begin, have = ("begins", "has") if count == 1 else ("begin", "have")
+        named = _named(waiting, user, "run", "runs")
+        raise RefusedError(f"{named} {begin} with {model.name} and {have} not ended yet.")
+
+
+def _named(rows: QuerySet[Any], user: User, one: str, many: str) -> str:
+    """The names of a few rows, without those that the user may not see, and how many more there are."""
+    seen = visible(rows, user)
+    words = [f"“{name}”" for name in seen.values_list("name", flat=True)[:MOST_NAMED]]
+    more = seen.count() - len(words)
+    hidden = rows.count() - seen.count()
+    if more:
+        words.append(f"{more:,} more")
+    if hidden:
+        noun = "" if words else f"{one if hidden == 1 else many} "
+        words.append(f"{hidden:,} {noun}that {'is' if hidden == 1 else 'are'} private to others")
+    return get_text_list(words, "and")

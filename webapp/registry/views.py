@@ -117,7 +117,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a model with its weights."""
     row = get_editable(Model.objects.all(), request.user, pk=pk)
     try:
-        services.delete(row)
+        services.delete(row, user_of(request))
     except RefusedError as error:
         messages.error(request, str(error))
         return redirect("registry:model", pk)

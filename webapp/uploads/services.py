@@ -124,6 +124,9 @@ def terminate(upload: Upload) -> None:
     """Discard an upload that its owner no longer wants. Raises UploadError while it is in use."""
     if upload.claimed_at is not None:
         raise UploadError(409, "This upload is being read by a job.")
+    if selectors.bytes_on_disk(upload) is None:  # nobody writes what is gone, and its room is wanted back
+        discard(upload)
+        return
     with _held(upload):
         discard(upload)
 
