@@ -34,7 +34,8 @@ def test_while_the_next_face_is_late_none_is_shown_nor_answered_and_it_is_asked_
         if len(asked) > 1:
             route.abort()
         else:
-            route.continue_(post_data=json.dumps(route.request.post_data_json | {"count": 2}))
+            wanted = route.request.post_data_json or {}
+            route.continue_(post_data=json.dumps(wanted | {"count": 2}))
 
     page.route(NEXT, lend_two)
     page.goto(f"{furnished.url}/labeling/{batch}/review/")
