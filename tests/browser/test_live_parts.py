@@ -65,6 +65,22 @@ COUNT_TOASTS = """() => {
   const count = (changes) => { for (const { addedNodes } of changes) window.toasts += addedNodes.length; };
   new MutationObserver(count).observe(document.getElementById("toasts"), { childList: true });
 }"""
+# At once: Playwright looks for an element first, and news may replace it before anything is done to it.
+SCROLL = """() => {
+  window.had = document.getElementById("trials-table");
+  window.had.scrollLeft = 40;
+}"""
+# Somebody scrolls on just when news have come, before htmx is done with them.
+SCROLL_ON = """() => {
+  const isTable = (event) => event.target.id === "trials";
+  const scroll = (event) => {
+    if (!isTable(event)) return;
+    document.removeEventListener("htmx:afterSwap", scroll);
+    document.getElementById("trials-table").scrollLeft = 60;
+    document.addEventListener("htmx:afterSettle", (event) => { window.hasSettled ||= isTable(event); });
+  };
+  document.addEventListener("htmx:afterSwap", scroll);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -175,10 +191,13 @@ def test_a_table_that_is_scrolled_stays_so_while_news_come(
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{furnished.url}/searches/{furnished.world.search}/")
     table = page.locator("#trials-table")
-    table.evaluate("element => { element.scrollLeft = 40; window.had = element; }")
+    page.evaluate(SCROLL)
     expect(table).to_have_js_property("scrollLeft", 40)
     news_until(page, feeder, "() => !window.had.isConnected")
     expect(table).to_have_js_property("scrollLeft", 40)
+    page.evaluate(SCROLL_ON)
+    news_until(page, feeder, "() => window.hasSettled")
+    expect(table).to_have_js_property("scrollLeft", 60)
 
 
 def test_a_lost_connection_is_told_once_and_not_again_by_every_part_that_cannot_come(
