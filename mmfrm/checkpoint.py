@@ -24,7 +24,7 @@ from mmfrm.nn import FaceNetwork
 from mmfrm.released import CheckpointError, Loaded, load_released, plain_state_dict, read_released
 from mmfrm.schema import ConfigError, from_dict
 from mmfrm.versions import versions
-from mmfrm.weight_files import errors_of_the_system
+from mmfrm.weight_files import saving
 
 __all__ = [
     "CheckpointError",
@@ -66,7 +66,7 @@ def save_model(
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights, description = folder / (WEIGHTS + ".part"), folder / (DESCRIPTION + ".part")
-    with errors_of_the_system(weights):
+    with saving(weights):
         save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, weights)
     content = {
         "format": FORMAT,

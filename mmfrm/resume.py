@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mmfrm.weight_files import errors_of_the_system
+from mmfrm.weight_files import saving
 
 FORMAT = "mmfrm-checkpoint-1"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
@@ -73,7 +73,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_pack(state, "", tensors), allow_nan=True)
     metadata = {"format": FORMAT, "tree": tree, "digest": _digest(tree, tensors.items())}
-    with errors_of_the_system(path):
+    with saving(path):
         save_file(tensors, path, metadata)
     with path.open("rb+") as file:
         os.fsync(file.fileno())

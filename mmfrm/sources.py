@@ -24,7 +24,8 @@ from mmfrm.data.archive import (
     printable,
     read,
 )
-from mmfrm.data.native import FacePack, is_native
+from mmfrm.data.native import CACHE, FacePack, is_native
+from mmfrm.data.tree import is_ours
 from mmfrm.data.zips import begins_as_zip
 from mmfrm.failures import JobError
 from mmfrm.images import ImageError
@@ -100,7 +101,10 @@ class FilePictures:
 
 
 class FolderPictures(FilePictures):
-    """Every file below a folder, by path. Links to files are followed, links to folders once."""
+    """Every file below a folder, by path. Links to files are followed, links to folders once.
+
+    Left out are caches, and folders that this program wrote there: no photos of the user's are in them.
+    """
 
     def __init__(self, root: Path, remembered: Path | None = None) -> None:
         if remembered is not None and remembered.is_file():
@@ -124,7 +128,10 @@ def _files_below(root: Path) -> list[str]:
             folders.clear()
             continue
         seen.add(identity)
-        folders.sort()
+        if here != root and is_ours(here, files):
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if name != CACHE)
         relative = here.relative_to(root)
         names = ((relative / f).as_posix() for f in files)
         found += [n for n in names if not is_junk(n)]

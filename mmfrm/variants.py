@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from mmfrm.engines.model_files import ModelFiles
 from mmfrm.failures import JobError
-from mmfrm.weight_files import errors_of_the_system
+from mmfrm.weight_files import saving
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 LAST_LAYER = ("expression.fc.weight", "expression.fc.bias")  # (K, C) and (K,): a row a class
@@ -66,7 +66,7 @@ def _make(
     files.identity  # noqa: B018 (it refuses torn weights)
     target.mkdir(parents=True, exist_ok=True)
     changed = change(load_file(source / WEIGHTS))
-    with errors_of_the_system(target / WEIGHTS):
+    with saving(target / WEIGHTS):
         save_file(changed, target / WEIGHTS)
     with (target / WEIGHTS).open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from mmfrm.data.entries import TABLES
 from mmfrm.data.native import CACHE
 
+JOB = re.compile(rb'\{\s*"format": \d+,\s*"kind": "')  # as `mmfrm.jobs.write_job` begins
 OURS = "a folder that this program wrote: name it itself to read what is in it"
 
 
@@ -39,7 +41,7 @@ def files_below(root: Path, ours: list[str] | None = None) -> Iterator[Found]:
     top = os.fspath(root)
     for folder, below, files in os.walk(top, followlinks=False):
         prefix = "" if folder == top else os.path.relpath(folder, top) + "/"
-        if prefix and _is_ours(files):
+        if prefix and is_ours(Path(folder), files):
             below.clear()
             if ours is not None:
                 ours.append(_text(prefix))
@@ -67,10 +69,20 @@ def folder_identity(root: Path) -> str:
     return f"{root.name} {digest.hexdigest()}"
 
 
-def _is_ours(files: Collection[str]) -> bool:
+def is_ours(folder: Path, files: Collection[str]) -> bool:
+    """Whether a folder with these files in it is one of a job or a data set that this program wrote."""
     # dataset.json alone is also a name that others give, to labels beside their pictures.
     finished = "dataset.json" in files and "samples.jsonl" in files
-    return finished or "import.lock" in files or "job.json" in files
+    return finished or "import.lock" in files or ("job.json" in files and _is_job(folder / "job.json"))
+
+
+def _is_job(file: Path) -> bool:
+    # Others call their files so too, and their pictures must not go unread.
+    try:
+        with file.open("rb") as opened:
+            return JOB.match(opened.read(100)) is not None
+    except OSError:
+        return False
 
 
 def _found(path: str, name: str) -> Found | None:

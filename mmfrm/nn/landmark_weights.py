@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmfrm.released import CheckpointError, load_released, read_released
-from mmfrm.weight_files import errors_of_the_system
+from mmfrm.weight_files import saving
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights" / "landmarks.safetensors"
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # of RGB 0…255
@@ -67,7 +67,7 @@ def save_landmark_weights(
     halves = {k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in state.items()}
     metadata = {"convention": json.dumps(asdict(convention)), "facts": json.dumps(facts)}
     part = path.with_name(path.name + ".part")
-    with errors_of_the_system(part):
+    with saving(part):
         save_file(halves, part, metadata=metadata)
     part.replace(path)
 

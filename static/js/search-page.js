@@ -89,7 +89,7 @@ async function refresh() {
   const answer = await fetch(section.dataset.points);
   if (!answer.ok) return;
   points = await answer.json();
-  section.hidden = !points.number.length;
+  section.hidden = points.value.every((value) => value === null); // axes without a dot say nothing
   if (section.hidden) return;
   const isKnown = points.importance.length > 0;
   const chart = section.querySelector("[data-chart=importance]");

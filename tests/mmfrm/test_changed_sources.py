@@ -15,7 +15,7 @@ from mmfrm.data.native import FacePack, read_refusals
 from mmfrm.data.source import default_cache_folder, native_folder
 from mmfrm.events import Event, Finished, Notice, Started, Stopped
 from mmfrm.failures import JobError
-from mmfrm.jobs import ImportJob, TrainJob, write_job
+from mmfrm.jobs import DrawJob, ImportJob, TrainJob, write_job
 from tests.mmfrm.sources import import_events, imported, png, write_folder
 from tests.mmfrm.test_import_resumes import PROGRAM, same
 
@@ -124,7 +124,8 @@ def test_pictures_in_folders_of_this_program_are_not_read_and_the_folders_are_na
 ) -> None:
     imported(folder, folder / "made")
     write_folder(folder, {".face-cache/happy/x.png": png(70), "made/happy/y.png": png(71)})
-    write_folder(folder, {"looked-at/job.json": b"{}", "looked-at/pictures/happy/0.png": png(72)})
+    write_folder(folder, {"looked-at/pictures/happy/0.png": png(72)})
+    write_job(folder / "looked-at", DrawJob(out="looked-at"))
     pack = imported(folder, tmp_path / "out")
     assert {s.name for s in pack.samples} == set(FILES)
     assert [(r.name, r.verdict) for r in read_refusals(pack.folder)] == [
@@ -132,6 +133,11 @@ def test_pictures_in_folders_of_this_program_are_not_read_and_the_folders_are_na
         ("made/", "skipped"),
     ]
     assert all("name it itself" in r.reason for r in read_refusals(pack.folder))
+
+
+def test_a_job_json_of_others_does_not_hide_the_pictures_beside_it(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "faces", FILES | {"train/happy/job.json": b'{"client": "a studio"}'})
+    assert {s.name for s in imported(source, tmp_path / "out").samples} == set(FILES)
 
 
 def test_labels_of_others_in_a_dataset_json_do_not_hide_the_pictures_beside_them(tmp_path: Path) -> None:

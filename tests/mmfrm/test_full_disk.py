@@ -69,6 +69,21 @@ def test_weights_that_the_disk_refuses_are_an_error_of_the_system(
     write(tmp_path)
 
 
+@pytest.mark.parametrize("write", [_a_model, _a_checkpoint, _half_a_model, _landmark_weights])
+def test_weights_may_be_read_by_whom_any_other_file_may(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
+    _a_model(tmp_path / "whole")
+    before = os.umask(0o022)
+    try:
+        write(tmp_path)
+    finally:
+        os.umask(before)
+    written = [p for p in tmp_path.rglob("*") if p.is_file() and "whole" not in p.parts]
+    assert {p.name: oct(p.stat().st_mode & 0o777) for p in written} == {p.name: "0o644" for p in written}
+    assert written
+
+
 def test_a_training_that_cannot_save_says_why_and_goes_on_later(tmp_path: Path, drawn_faces: Path) -> None:
     config = smallest(network__width=0.5, optim__epochs=1)  # whose checkpoint is the largest file by far
     undisturbed = trained(tmp_path / "undisturbed", drawn_faces, config)

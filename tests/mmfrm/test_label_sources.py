@@ -14,7 +14,7 @@ from mmfrm.data.drawn import draw
 from mmfrm.data.ingest import open_source
 from mmfrm.failures import JobError
 from mmfrm.images import ImageError, decode
-from mmfrm.jobs import DrawJob, ImportJob
+from mmfrm.jobs import DrawJob, ImportJob, write_job
 from mmfrm.sources import open_pictures
 from tests.mmfrm.models import jpegs
 
@@ -28,6 +28,18 @@ def test_a_folder_is_listed_by_path_without_clutter(tmp_path: Path) -> None:
     pictures = open_pictures(tmp_path)
     assert list(pictures.names) == ["a/deep/00000.jpg", "b/00000.jpg", "b/00001.jpg", "notes.txt"]
     assert decode(pictures.read(2)).shape == (48, 48, 3)
+
+
+def test_what_this_program_wrote_among_the_photos_is_no_photo(tmp_path: Path) -> None:
+    jpegs(tmp_path, 1)
+    jpegs(tmp_path / ".face-cache" / "1f", 1)
+    jpegs(tmp_path / "labels", 1)
+    write_job(tmp_path / "labels", DrawJob(out="labels"))
+    jpegs(tmp_path / "shoot", 1)
+    (tmp_path / "shoot" / "job.json").write_text('{"client": "of a photographer"}')
+    names = ["00000.jpg", "shoot/00000.jpg", "shoot/job.json"]
+    assert list(open_pictures(tmp_path).names) == names
+    assert len(open_pictures(tmp_path / "labels").names) == 2, "named itself, it is read"
 
 
 def test_a_remembered_listing_outlives_files_that_come_and_go(tmp_path: Path) -> None:

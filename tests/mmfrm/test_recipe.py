@@ -185,6 +185,14 @@ def test_the_starters_recipe_is_one(tmp_path: Path) -> None:
     assert {job.config.network.size for job in jobs} == {"small"}
 
 
+def test_the_recipe_of_an_hour_ends_with_the_fusion(tmp_path: Path) -> None:
+    recipe = read_recipe(Path(__file__).parents[1] / "benchmarks" / "hour.toml")
+    jobs: list[TrainJob] = [job for _, job in jobs_of(recipe, tmp_path / "ferplus.zip", tmp_path)]
+    assert [job.config.network.fusion for job in jobs] == ["none", "tcffm"]
+    assert [bool(job.start_from) for job in jobs] == [False, True]
+    assert {job.config.data.label_rule for job in jobs} == {"majority"}
+
+
 def test_the_quick_models_recipe_makes_the_network_that_ships(tmp_path: Path) -> None:
     recipe = read_recipe(QUICK.parent / "quick.toml")
     ((_, job),) = jobs_of(recipe, tmp_path / "ferplus.zip", tmp_path)

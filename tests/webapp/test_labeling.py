@@ -20,7 +20,15 @@ from webapp.accounts.models import User
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.labeling import services
-from webapp.labeling.models import LabelBatch, Prediction, Verdict
+from webapp.labeling.models import (
+    Answer,
+    Correction,
+    LabelBatch,
+    Opinion,
+    Prediction,
+    SecondOpinion,
+    Verdict,
+)
 from webapp.registry.models import Model
 from webapp.uploads.models import Upload
 
@@ -267,18 +275,34 @@ def test_a_face_is_served_to_those_who_see_the_batch(client: Client, batch: Labe
     assert Client().get(url).status_code == 302
 
 
-def test_deleting_a_batch_deletes_its_pixels(
+def says_twice_and_asks_another_model(batch: LabelBatch) -> None:
+    """A face with everything that can be said of one: an answer, taken back, and another model's opinion."""
+    face, by, now = batch.predictions.first(), batch.owner, timezone.now()
+    assert face is not None
+    said = Correction.objects.create(prediction=face, verdict=Verdict.LABEL, label=1, by=by, said_at=now)
+    Correction.objects.create(prediction=face, undoes=said, by=by, said_at=now)
+    Answer.objects.create(prediction=face, by=by, verdict=Verdict.LABEL, label=1, said_at=now)
+    asked = jobs.create(kind="predict", queue=Job.Queue.CPU, owner=by, title="Second")
+    Job.objects.filter(pk=asked.pk).update(state=Job.State.FINISHED)
+    second = SecondOpinion.objects.create(batch=batch, job=asked, model_name="Other", classes=CLASSES)
+    Opinion.objects.create(second=second, prediction=face, probabilities=[0, 1, 0], disagreement=0.5)
+
+
+def test_deleting_a_batch_deletes_its_pixels_and_all_that_was_said_of_them(
     client: Client, batch: LabelBatch, upload: Upload, django_capture_on_commit_callbacks: Any
 ) -> None:
     job = claimed(batch)
     jobs.record(job, Predicted(rows=rows_of(batch, 3)))
+    says_twice_and_asks_another_model(batch)
     client.post(reverse("labeling:delete", args=[batch.pk]))
     assert LabelBatch.objects.exists(), "a running batch is kept"
+    held = [said.objects.count() for said in (Prediction, Answer, Correction, Opinion)]
+    assert held == [4, 1, 2, 1]  # with a file that is no picture
     jobs.end(job, last=Finished(result={}), exit_status="")
     with django_capture_on_commit_callbacks(execute=True):
         client.post(reverse("labeling:delete", args=[batch.pk]))
-    assert not LabelBatch.objects.exists()
-    assert not Job.objects.exists()
+    for gone in (LabelBatch, Job, Prediction, Answer, Correction, SecondOpinion, Opinion):
+        assert not gone._default_manager.exists(), gone
     assert not batch.folder.exists()
     assert not upload.path.exists()
 

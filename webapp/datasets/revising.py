@@ -229,7 +229,7 @@ def _queue(
     version = DatasetVersion.objects.create(
         dataset=dataset, number=last + 1, parent=parent, made_by=user, note=note[:300], why=why[:500]
     )
-    title = f"Version {version.number} of {dataset.name}"[:200]
+    title = f"Version {version.number} of {dataset.name}"
     job = jobs.create(kind="revise", queue=Job.Queue.CPU, owner=dataset.owner, title=title)
     DatasetImport.objects.create(job=job, version=version, options=options)
     return version

@@ -99,7 +99,7 @@ def _queue(
     version = DatasetVersion.objects.create(
         dataset=dataset, number=last + 1, parent=parent, made_by=user, note=note
     )
-    job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=f"Make {version}"[:200])
+    job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=f"Make {version}")
     DatasetImport.objects.create(job=job, version=version, options={"layout": "csv"})
     made.version = version
     made.save()

@@ -46,7 +46,7 @@ def measure(user: User, run: Run) -> BeforeAfter:
         return there
     if there is not None:
         there.delete()
-    job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=f"Before and after {run.name}"[:200])
+    job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=f"Before and after {run.name}")
     return BeforeAfter.objects.create(run=run, job=job)
 
 

@@ -39,7 +39,7 @@ def ask(user: User, batch: LabelBatch, model: Model) -> SecondOpinion:
     if why:
         raise RefusedError(why)
     name = name_for_all(model)  # whoever sees the batch reads it
-    job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=f"Label {batch} by {name}"[:200])
+    job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=f"Label {batch} by {name}")
     return SecondOpinion.objects.create(
         batch=batch, model=model, job=job, model_name=name, classes=model.classes
     )

@@ -51,7 +51,7 @@ def start(user: User, version: DatasetVersion, choice: str) -> Scoring:
         if earlier is not None:
             jobs.resume(earlier.job, user)
             return earlier
-        title = f"Score {version} with {name_for_all(model)}"[:200]
+        title = f"Score {version} with {name_for_all(model)}"
         job = jobs.create(kind=KIND, queue=Job.Queue.CPU, owner=user, title=title)
         return Scoring.objects.create(version=version, model=model, job=job)
 

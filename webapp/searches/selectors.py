@@ -94,6 +94,7 @@ def summary(search: Search, found: Sequence[TrialRow]) -> dict[str, Any]:
         "ended": len(found) - counts[Outcome.OPEN],
         "counts": counts,
         "best": next((row for row in found if row.is_best), None),
+        "has_figures": any(row.value is not None for row in found),
         "now": in_words(search, found),
         "next_budget": (search.budget if search.is_open else len(found)) + MORE,
         "share": f"{100 * min(1.0, (len(found) - counts[Outcome.OPEN]) / search.budget):.1f}",
