@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -407,6 +408,18 @@ def test_what_is_wrong_with_the_form_is_said_and_begins_nothing(
     assert answer.status_code == 422
     assert said in answer.content.decode()
     assert not Search.objects.exists()
+
+
+@pytest.mark.django_db
+def test_charts_are_shown_from_the_first_figure_on(editor: User, client_of: Callable[[User], Client]) -> None:
+    search, client = begun(editor), client_of(editor)
+    charts = re.compile(r'<div id="search-charts"[^>]* hidden>')
+    [trial] = step(search)
+    assert charts.search(client.get(f"/searches/{search.pk}/").content.decode()), (
+        "a trial, but no figure of it"
+    )
+    train(trial, skill=0.6)
+    assert not charts.search(client.get(f"/searches/{search.pk}/").content.decode())
 
 
 @pytest.mark.django_db
