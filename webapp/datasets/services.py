@@ -15,6 +15,7 @@ from webapp.datasets.models import Dataset, DatasetImport, DatasetVersion
 from webapp.errors import RefusedError
 from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
+from webapp.rows import delete_at_once
 from webapp.uploads import services as uploads
 from webapp.uploads.models import Upload
 
@@ -133,16 +134,11 @@ def delete(dataset: Dataset) -> None:
 
 
 def delete_faces(version: DatasetVersion) -> None:
-    """Delete a version's faces, and what models said of them, in two statements.
-
-    Deleted along with the version, each would be loaded, and a hundred go at a time, while nobody else can
-    write to SQLite.
-    """
+    """Delete a version's faces, and what models said of them, in two statements."""
     from webapp.registry.models import Score  # the registry knows data sets, not the other way round
 
-    Score.objects.filter(sample__version=version).delete()
-    faces = version.samples.all()
-    faces._raw_delete(faces.db)
+    delete_at_once(Score.objects.filter(sample__version=version))
+    delete_at_once(version.samples.all())
 
 
 def why_not_deleted(dataset: Dataset) -> str:

@@ -17,6 +17,7 @@ from webapp.jobs import services as jobs
 from webapp.jobs.models import Job
 from webapp.labeling.models import Answer, Correction, LabelBatch, Opinion, Prediction
 from webapp.registry.models import Model
+from webapp.rows import delete_at_once
 from webapp.uploads import services as uploads
 from webapp.uploads.models import Upload
 
@@ -146,13 +147,7 @@ def delete(batch: LabelBatch) -> None:
 
 
 def _delete_faces(batch: LabelBatch) -> None:
-    """Delete a batch's faces and all that was said of them, each table in one statement.
-
-    Deleted along with the batch, each row would be loaded, and a hundred go at a time, while nobody else can
-    write to SQLite.
-    """
+    """Delete a batch's faces and all that was said of them, each table in one statement."""
     for model in (Opinion, Answer, Correction):
-        said = model._default_manager.filter(prediction__batch=batch)
-        said._raw_delete(said.db)
-    faces = batch.predictions.all()
-    faces._raw_delete(faces.db)
+        delete_at_once(model._default_manager.filter(prediction__batch=batch))
+    delete_at_once(batch.predictions.all())
